@@ -1,0 +1,1 @@
+"""Carrying out a plan: write, act, write, look again."""

@@ -1,0 +1,1 @@
+"""The servers, reached through their helpers."""
