@@ -1,8 +1,8 @@
 """What every probe shares: its schedule and thresholds, the total deadline, and how a look becomes a reading.
 
 A probe only looks: it returns what it saw, or raises :class:`~failover.errors.Unhealthy` or
-:class:`~failover.errors.Undecidable`. :meth:`Probe.take` owns time and turns everything else that can happen into ``unknown``:
-a bug of ours is not their outage.
+:class:`~failover.errors.Undecidable`. :meth:`Probe.take` owns time and turns everything else that can happen into
+``unknown``: a bug of ours is not their outage.
 """
 
 from __future__ import annotations
