@@ -1,0 +1,266 @@
+"""The disks that lab hosts share: one Debian root, built once, and thin layers over it.
+
+A layer is a folder that is never written to again: it is built under a temporary name and renamed when whole, and its
+name carries a hash of its recipe. Hosts mount it as the lower side of an overlay, so a hundred hosts cost one root.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .errors import LabError, LabTimeout, LabUnavailable
+from .needs import require
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+PACKAGES = (
+    # a machine
+    "systemd", "systemd-sysv", "dbus", "udev", "procps", "less", "ca-certificates", "python3", "sudo", "libfaketime",
+    # its network
+    "iproute2", "iputils-ping", "iputils-arping", "ndisc6", "nftables", "curl", "openssh-server",
+    "openssh-sftp-server", "openssh-client", "rsync",
+    # its work
+    "nginx", "postgresql", "mariadb-server", "keepalived",
+)  # fmt: skip
+
+#: Units that packages switch on at install; a lab host switches on what its role needs.
+ASLEEP = (
+    "nginx",
+    "postgresql",
+    "mariadb",
+    "keepalived",
+    "rsync",
+    "e2scrub_reap",
+    "monit",
+    "prometheus-blackbox-exporter",
+)
+
+BUILD_SECONDS = 900
+CHROOT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def cache() -> Path:
+    """Where layers are kept: ``$FAILOVER_CACHE``, else ``.cache`` in the repository."""
+    folder = Path(os.environ.get("FAILOVER_CACHE") or REPOSITORY / ".cache") / "lab"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def root() -> Path:
+    """The Debian (or Ubuntu) root that all hosts share, of this machine's own release and from its own apt sources."""
+    require()
+    return _layer("root", [codename(), platform.machine(), *PACKAGES, *ASLEEP], _build_root)
+
+
+def packages(names: Sequence[str]) -> Path:
+    """A layer with more Debian packages, for the hosts that need them (peers of a benchmark, a browser)."""
+    below = root()
+    return _layer("packages", [below.name, *ASLEEP, *sorted(names)], lambda into: _build_packages(into, below, names))
+
+
+def requirements(lock: Path = REPOSITORY / "requirements.lock") -> Path:
+    """A layer with the project's locked Python requirements, for the lab root's own Python, in ``/opt/failover/lib``."""
+    below = root()
+    version = python_version(below)
+    if not lock.exists():
+        raise LabUnavailable(f"{lock.name} is missing: the monitor host needs it to run the daemon")
+    return _layer(
+        "requirements",
+        [below.name, version, lock.read_text(), MONITOR_COMMAND],
+        lambda into: _build_requirements(into, version, lock),
+    )
+
+
+def python_version(root: Path) -> str:
+    """The version of a root's own Python, as ``3.11``."""
+    return os.readlink(root / "usr/bin/python3").removeprefix("python")
+
+
+def codename() -> str:
+    """This machine's release, as ``bookworm``."""
+    for line in Path("/etc/os-release").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name == "VERSION_CODENAME":
+            return value.strip('"')
+    raise LabUnavailable("/etc/os-release names no VERSION_CODENAME: the lab knows only Debian and Ubuntu")
+
+
+def apt_sources(release: str, etc: Path = Path("/etc/apt")) -> str:
+    """This machine's own apt sources of the release, without third parties', in the format of sources.list(5)."""
+    suites = {release, f"{release}-updates", f"{release}-security"}
+    lines = []
+    for file in [etc / "sources.list", *sorted(etc.glob("sources.list.d/*"))]:
+        if file.suffix == ".list" and file.exists():
+            lines += [line.strip() for line in file.read_text().splitlines() if _one_line_suite(line) in suites]
+        elif file.suffix == ".sources":
+            for stanza in _stanzas(file.read_text()):
+                wanted = [suite for suite in stanza.get("suites", "").split() if suite in suites]
+                if "deb" not in stanza.get("types", "").split() or stanza.get("enabled", "yes").lower() == "no":
+                    continue
+                key = stanza.get("signed-by", "")
+                option = f"[signed-by={key}] " if key.startswith("/") else ""
+                for uri in stanza.get("uris", "").split():
+                    lines += [f"deb {option}{uri} {suite} {stanza.get('components', '')}" for suite in wanted]
+    if not lines:
+        raise LabUnavailable(f"no apt source of {release} in {etc}: the lab builds its hosts from the machine's own")
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def _one_line_suite(line: str) -> str:
+    words = line.partition("]")[2].split() if "[" in line else line.split()[1:]
+    return words[1] if line.strip().startswith("deb ") and len(words) > 1 else ""
+
+
+def _stanzas(text: str) -> Iterator[dict[str, str]]:
+    """Paragraphs of deb822(5), their keys in lower case."""
+    for paragraph in text.split("\n\n"):
+        stanza: dict[str, str] = {}
+        key = ""
+        for line in paragraph.splitlines():
+            if line.startswith("#") or not line.strip():
+                continue
+            if line[0].isspace():
+                stanza[key] = f"{stanza.get(key, '')} {line.strip()}".strip()
+            else:
+                key, _, value = line.partition(":")
+                key = key.lower()
+                stanza[key] = value.strip()
+        if stanza:
+            yield stanza
+
+
+def _layer(kind: str, recipe: Sequence[str], build: Callable[[Path], None]) -> Path:
+    key = hashlib.sha256(json.dumps(list(recipe)).encode()).hexdigest()[:12]
+    done = cache() / f"{kind}-{key}"
+    if done.is_dir():
+        return done
+    with _only_builder(done.with_suffix(".lock")):
+        if not done.is_dir():  # another builder may have finished it while we waited
+            making = done.with_suffix(".making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(mode=0o755)
+            try:
+                build(making)
+                making.rename(done)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+    return done
+
+
+@contextlib.contextmanager
+def _only_builder(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        deadline = time.monotonic() + BUILD_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabTimeout(f"another process has been building {lock.stem} for {BUILD_SECONDS} s") from None
+                time.sleep(0.2)
+        yield
+
+
+def _build_root(into: Path) -> None:
+    release = codename()
+    options = ["path-exclude=/usr/share/doc/*", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*"]
+    _run(
+        "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+        '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
+        "--dpkgopt=force-unsafe-io", *(f"--dpkgopt={option}" for option in options),
+        release, str(into), "-",
+        stdin=apt_sources(release),
+    )  # fmt: skip
+    into.chmod(0o755)
+    _put_to_sleep(into)
+    for identity in [into / "etc/machine-id", *into.glob("etc/ssh/ssh_host_*")]:
+        identity.unlink(missing_ok=True)
+
+
+def _build_packages(into: Path, below: Path, names: Sequence[str]) -> None:
+    scratch = into.with_suffix(".scratch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    for folder in ("work", "merged"):
+        (scratch / folder).mkdir(parents=True)
+    # The mount lives in the namespaces of the process that uses it, so a killed build leaves none behind.
+    script = r"""
+        set -e
+        mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3/work" "$3/merged"
+        cd "$3/merged"
+        mount -t proc proc proc
+        printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d
+        chmod 755 usr/sbin/policy-rc.d
+        rm -f etc/resolv.conf; cat /etc/resolv.conf > etc/resolv.conf
+        shift 3
+        chroot . apt-get -q update
+        DEBIAN_FRONTEND=noninteractive chroot . apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io install "$@"
+        chroot . apt-get clean
+        rm -rf usr/sbin/policy-rc.d etc/resolv.conf var/lib/apt/lists/*
+        umount proc
+    """
+    try:
+        _run(
+            "unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child=KILL",
+            "sh", "-c", script, "sh", str(below), str(into), str(scratch), *names,
+            environment={"PATH": CHROOT_PATH, "LC_ALL": "C"},
+        )  # fmt: skip
+        _put_to_sleep(into)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+MONITOR_COMMAND = """\
+#!/usr/bin/python3
+import sys
+
+sys.path.insert(0, "/opt/failover/lib")
+from failover.cli.main import main
+
+sys.exit(main())
+"""
+
+
+def _build_requirements(into: Path, version: str, lock: Path) -> None:
+    library = into / "opt/failover/lib"
+    library.mkdir(parents=True)
+    machine = platform.machine()
+    # Wheels name the oldest C library they run on; every glibc up to the root's own will do.
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)] + [f"manylinux2014_{machine}"]
+    _run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+        "--python-version", version, "--implementation", "cp", "--target", str(library),
+        *(argument for name in platforms for argument in ("--platform", name)), "-r", str(lock),
+    )  # fmt: skip
+    (library / "failover").mkdir(exist_ok=True)  # the work tree's own package is mounted here, live
+    command = into / "usr/bin/failover"
+    command.parent.mkdir(parents=True)
+    command.write_text(MONITOR_COMMAND)
+    command.chmod(0o755)
+
+
+def _put_to_sleep(tree: Path) -> None:
+    for wants in tree.glob("etc/systemd/system/*.wants"):
+        for unit in ASLEEP:
+            (wants / f"{unit}.service").unlink(missing_ok=True)
+
+
+def _run(*command: str, stdin: str | None = None, environment: dict[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(
+            command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", timeout=BUILD_SECONDS, env=environment, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise LabTimeout(f"{command[0]} didn't finish within {BUILD_SECONDS} s") from None
+    if done.returncode:
+        raise LabError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-4000:]}")
