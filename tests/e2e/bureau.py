@@ -1,0 +1,122 @@
+"""A bureau's site in the lab: its servers enrolled, the daemon running as a systemd service on the monitor host."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.lab import Done, Host, Lab, LabTimeout
+
+REPOSITORY = Path(__file__).parent.parent.parent
+CONFIG = "/etc/failover/failover.yaml"
+WEB_HOSTS = ("monitor", "client", "router", "web", "web-backup", "wcm")
+
+Status = dict[str, Any]
+
+
+def lab_config() -> str:
+    """The config that the lab's sites start from."""
+    return (REPOSITORY / "configs/lab.yaml").read_text()
+
+
+class Bureau:
+    """Enrols, starts and asks; every call goes through the same commands that an operator types on the monitor."""
+
+    def __init__(self, lab: Lab, config: str | None = None) -> None:
+        self.lab = lab
+        self.monitor: Host = lab["monitor"]
+        self.write_config(config if config is not None else lab_config())
+
+    # the operator's morning ---------------------------------------------------------------------------------
+
+    def write_config(self, text: str) -> None:
+        """Put the config where the daemon looks for it."""
+        self.monitor.run("systemd-sysusers && systemd-tmpfiles --create 2>/dev/null; mkdir -p /etc/failover", check=False)
+        self.monitor.write(CONFIG, text, mode="640")
+        self.monitor.run(f"chgrp failover {CONFIG} /etc/failover")
+
+    def enroll(self, *servers: str) -> None:
+        """Enrol the servers that are up, one after another as a person would, with the operator's own key."""
+        names = servers or tuple(name for name in self.lab.hosts if name not in ("monitor", "client", "router", "third"))
+        for name in names:
+            host_key = self.lab[name].run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1]
+            self.cli("enroll", name, "--as", f"root@{self.lab[name].ip}", "--host-key", host_key, "--yes", timeout=90)
+
+    def start(self, within: float = 30) -> None:
+        """Start the daemon, and wait until systemd and the daemon itself call it ready."""
+        self.monitor.run("systemctl start failover", timeout=within)
+
+    def ready(self, within: float = 30) -> Status:
+        """The status once every server's session is warm and every plan is ready."""
+        return self.until(
+            lambda status: all(server["session"] == "warm" for server in status["servers"])
+            and all(not plan["problems"] for plan in status["plans"]),
+            within,
+        )
+
+    def up(self) -> None:
+        """Enrol everybody, start the daemon, and wait until its plans are ready."""
+        self.enroll()
+        self.start()
+        self.ready(60)
+
+    def kill(self) -> None:
+        """kill -9 of the daemon; systemd is told not to start it again by itself."""
+        self.monitor.run("systemctl kill --signal=KILL failover; systemctl stop failover", check=False)
+
+    # asking -------------------------------------------------------------------------------------------------
+
+    def cli(self, *words: str, check: bool = True, timeout: float = 60) -> Done:
+        """Run the ``failover`` command on the monitor host, as root."""
+        return self.monitor.run(["failover", *words], check=check, timeout=timeout)
+
+    def status(self) -> Status:
+        """``failover status`` as data."""
+        answer: Status = json.loads(self.cli("status", "-o", "json").out)
+        return answer["sites"][0]
+
+    def runs(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Every run so far, oldest first."""
+        runs: list[dict[str, Any]] = json.loads(self.cli("runs", "-o", "json").out)["runs"]
+        return [run for run in sorted(runs, key=lambda run: int(run["run"])) if kind is None or run["kind"] == kind]
+
+    def run_of(self, number: int) -> dict[str, Any]:
+        """One run with its steps and changes."""
+        answer: dict[str, Any] = json.loads(self.cli("runs", "show", str(number), "-o", "json").out)
+        return answer
+
+    def holder(self, role: str = "web") -> str:
+        """Who holds a role, by the daemon's own word."""
+        return next(str(row["holder"]) for row in self.status()["roles"] if row["role"] == role)
+
+    # waiting ------------------------------------------------------------------------------------------------
+
+    def until(self, seen: Callable[[Status], Any], within: float) -> Status:
+        """Ask for the status until ``seen`` likes it; bounded."""
+        deadline = time.monotonic() + within
+        status: Status | None = None
+        while time.monotonic() < deadline:
+            done = self.cli("status", "-o", "json", check=False, timeout=20)
+            if done.code == 0:
+                status = json.loads(done.out)["sites"][0]
+                if seen(status):
+                    return status
+            time.sleep(0.2)
+        raise LabTimeout(f"not seen within {within} s; last status: {json.dumps(status, ensure_ascii=False)[:4000]}")
+
+    def until_run(self, kind: str, states: tuple[str, ...], within: float, *, after: int = 0) -> dict[str, Any]:
+        """Wait until a run of a kind, newer than run ``after``, is in one of these states; the run."""
+        deadline = time.monotonic() + within
+        runs: list[dict[str, Any]] = []
+        while time.monotonic() < deadline:
+            done = self.cli("runs", "-o", "json", check=False, timeout=20)
+            if done.code == 0:
+                runs = [r for r in json.loads(done.out)["runs"] if r["kind"] == kind and int(r["run"]) > after]
+                for run in runs:
+                    if run["state"] in states:
+                        return run
+            time.sleep(0.2)
+        raise LabTimeout(f"no {kind} run was {' or '.join(states)} within {within} s; there are {runs}")
