@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import LabError, LabTimeout
 from .net import Plug, Switch
+
+if TYPE_CHECKING:
+    from .clock import FakeClock
 
 Command = str | Sequence[str]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -263,7 +266,7 @@ class Host:
         self.write("/etc/lab/boot-addresses", "".join(f"{address}\n" for address in addresses))
         self.run(f"systemctl -q {'enable' if addresses else 'disable'} boot-addresses.service")
 
-    # services, disks --------------------------------------------------------------------------------------
+    # services, disks, clock --------------------------------------------------------------------------------------
 
     def hang_service(self, unit: str) -> None:
         """SIGSTOP every process of a unit: its port goes on accepting, nothing answers."""
@@ -293,6 +296,12 @@ class Host:
     def large_disk(self, path: str) -> None:
         """Take the small disk at a folder away, with what was written to it."""
         self.run(["umount", "-l", path])
+
+    def fake_clock(self, unit: str) -> "FakeClock":
+        """A wall clock that can be set, for one service (see `tests.lab.clock`); the service is restarted if it runs."""
+        from .clock import FakeClock
+
+        return FakeClock(self, unit)
 
     def journal(self) -> str:
         """Its system journal of all boots, whether it has power now or not."""

@@ -69,7 +69,9 @@ class Plug:
     def addressed(self) -> list[str]:
         """Commands for ip(8), in the host's network namespace: bring the card up, with addresses and routes."""
         lines = [
-            f"ip link set {self.interface} up",
+            # A link-local address without duplicate detection: its first second would delay every test's first packet.
+            f"ip link set {self.interface} addrgenmode none up",
+            f"ip -6 addr add fe80::{self.number}/64 dev {self.interface} nodad",
             f"ip addr add {self.ipv4}/24 dev {self.interface}",
             f"ip -6 addr add {self.ipv6}/64 dev {self.interface} nodad",
         ]
