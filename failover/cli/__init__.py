@@ -1,0 +1,1 @@
+"""What people type; talks to the daemon over its socket, imports little."""
