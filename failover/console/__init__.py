@@ -1,0 +1,1 @@
+"""The HTTP API of the daemon: everything on a UNIX socket, only what monitoring needs on loopback."""
