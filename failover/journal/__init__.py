@@ -1,0 +1,6 @@
+"""What happened, durably: :class:`Journal` writes, :mod:`~failover.journal.queries` folds, :func:`verify` proves."""
+
+from failover.journal.journal import Journal
+from failover.journal.verify import Fault, Verified, verify
+
+__all__ = ["Fault", "Journal", "Verified", "verify"]
