@@ -85,7 +85,7 @@ class Prompt(cmd.Cmd):
         """visit"""
         if self.visitor:
             print(f"  visitor: {self.visitor.summary()}")
-            for outage in self.visitor.outages():
+            for outage in self.visitor.outages(longer_than=0.25):
                 start = time.strftime("%H:%M:%S", time.localtime(outage.start))
                 print(f"    {start} no good answer for {outage.seconds:.3f} s, {outage.failed} requests failed")
         for span in self.oracle.held("10.77.0.100"):

@@ -119,7 +119,9 @@ class Host:
         with self._power:
             if self.on:
                 raise LabError(f"{self.name} is on already")
+            self._wait_dead(10)  # one that switched itself off may still be at it
             self._cgroup.mkdir(parents=True, exist_ok=True)
+            (self._cgroup / "cgroup.freeze").write_text("0")  # it may have lost its power while it hung
             began = time.time()
             console = (self._folder / "console.log").open("ab")
             self._process = subprocess.Popen(

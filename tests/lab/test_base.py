@@ -1,0 +1,105 @@
+"""The shared disks: from whose sources they come, and that half of one is never used."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab import base
+from tests.lab.errors import LabUnavailable
+
+ONE_LINE = """\
+# deb http://old.example/ubuntu noble main
+deb [arch=amd64 signed-by=/usr/share/keyrings/ubuntu.gpg] http://archive.example/ubuntu noble main universe
+deb http://archive.example/ubuntu noble-security main
+deb-src http://archive.example/ubuntu noble main
+deb http://third.example/repo stable main
+"""
+DEB822 = """\
+Types: deb deb-src
+# a comment
+URIs: http://deb.example/debian
+Suites: trixie trixie-updates
+ trixie-backports
+Components: main
+Signed-By: /usr/share/keyrings/debian.gpg
+
+Types: deb
+URIs: http://off.example/debian
+Suites: trixie
+Components: main
+Enabled: no
+
+Types: deb
+URIs: http://third.example/node
+Suites: nodistro
+Components: main
+"""
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "sources.list.d").mkdir()
+    return tmp_path
+
+
+def test_the_machines_own_sources_are_used_and_third_parties_are_not(etc: Path) -> None:
+    (etc / "sources.list").write_text(ONE_LINE)
+    assert base.apt_sources("noble", etc).splitlines() == [
+        "deb [arch=amd64 signed-by=/usr/share/keyrings/ubuntu.gpg] http://archive.example/ubuntu noble main universe",
+        "deb http://archive.example/ubuntu noble-security main",
+    ]
+
+
+def test_sources_in_the_newer_format_are_understood(etc: Path) -> None:
+    (etc / "sources.list.d/debian.sources").write_text(DEB822)
+    key = "[signed-by=/usr/share/keyrings/debian.gpg]"
+    assert base.apt_sources("trixie", etc).splitlines() == [
+        f"deb {key} http://deb.example/debian trixie main",
+        f"deb {key} http://deb.example/debian trixie-updates main",
+    ]
+
+
+def test_a_machine_without_sources_of_its_release_is_told_so(etc: Path) -> None:
+    with pytest.raises(LabUnavailable, match="no apt source of trixie"):
+        base.apt_sources("trixie", etc)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FAILOVER_CACHE", str(tmp_path))
+    return tmp_path / "lab"
+
+
+def test_a_build_that_fails_leaves_nothing_behind_and_is_tried_again(cache: Path) -> None:
+    def fails(into: Path) -> None:
+        (into / "half").write_text("")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        base._layer("root", ["recipe"], fails)
+    assert [found.suffix for found in cache.iterdir()] == [".lock"]
+    whole = base._layer("root", ["recipe"], lambda into: (into / "whole").touch())
+    assert [found.name for found in whole.iterdir()] == ["whole"]
+
+
+def test_of_two_builders_one_builds_and_the_other_waits(cache: Path) -> None:
+    builds = []
+
+    def slowly(into: Path) -> None:
+        builds.append(into)
+        time.sleep(0.5)
+
+    threads = [threading.Thread(target=base._layer, args=("root", ["recipe"], slowly)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(builds) == 1
+
+
+def test_another_recipe_is_another_layer(cache: Path) -> None:
+    first = base._layer("root", ["nginx"], lambda into: None)
+    assert base._layer("root", ["nginx", "monit"], lambda into: None) != first
+    assert base._layer("root", ["nginx"], lambda into: pytest.fail("built again")) == first
