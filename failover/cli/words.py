@@ -1,0 +1,84 @@
+"""How times and journal lines read on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+COLOURS = {
+    "up": "green", "ok": "green", "done": "green", "ready": "green", "reachable": "green",
+    "suspect": "yellow", "unknown": "yellow", "waiting": "yellow", "running": "cyan", "undone": "yellow",
+    "down": "red", "stopped": "red", "missing": "red", "twice": "red", "elsewhere": "red",
+    "unreachable": "red", "failed": "red", "refused": "red", "aborted": "yellow",
+}  # fmt: skip
+
+
+def coloured(word: str) -> str:
+    """A state with its colour; click leaves colours out where no terminal is."""
+    return click.style(word, fg=COLOURS.get(word))
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the API."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def local(text: str | None) -> str:
+    """A time as people here read it."""
+    at = moment(text)
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+
+
+def ago(text: str | None) -> str:
+    """How long ago, in one unit."""
+    at = moment(text)
+    if at is None:
+        return "never"
+    seconds = max(0, int((datetime.now(UTC) - at).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def span(seconds: float | None) -> str:
+    """A short span: ``31 ms``, ``3.26 s``, ``2 min 5 s``."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def sentence(event: Mapping[str, Any]) -> str | None:
+    """What an event of a run says to somebody who watches it, or None when it says nothing new."""
+    data: Mapping[str, Any] = event["data"]
+    match event["kind"]:
+        case "run.opened":
+            return f"run {event['run']}: {data['kind']} {data['role']} from {data['old']} to {data['new']}"
+        case "step.started":
+            return f"  {data['step']}. {data['title']}"
+        case "change.intended":
+            return f"     {data['says']}"
+        case "change.outcome":
+            return None if data["result"] == "ok" else f"     {coloured(data['result'])}: {data['sentence']}"
+        case "step.done":
+            return f"     {coloured('done')} in {span(data.get('seconds'))}"
+        case "run.noted":
+            return f"     note: {data['text']}"
+        case "run.waiting":
+            return (
+                f"  {coloured('waiting')}: {data['question']}  (failover confirm {event['run']} {data['word']} --why …)"
+            )
+        case "run.word":
+            return f"     {event['by']} says {data['word']}: {data['why']}"
+        case "run.resumed":
+            return f"  resumed: {data['why']}"
+        case "run.ended":
+            return f"run {event['run']} {coloured(data['state'])} after {span(data.get('seconds'))}: {data['reason']}"
+    return None
