@@ -102,6 +102,11 @@ class Channel(BaseModel):
         default=3.0, description="Least time between two messages; what waits meanwhile is merged, pages excepted."
     )
 
+    @property
+    def room_bytes(self) -> int:
+        """How much text one message can hold: more messages than fit are not merged into one."""
+        return MAX_TEXT_CHARACTERS
+
     def wants(self, message: Message) -> bool:
         """Whether a message is urgent enough for this channel."""
         return message.severity.rank <= self.least.rank

@@ -60,6 +60,11 @@ class WebhookChannel(Channel):
             raise ValueError("give either url or url_file")
         return self
 
+    @property
+    def room_bytes(self) -> int:
+        """``max_text``."""
+        return self.max_text
+
     def filled(self, message: Message) -> JsonValue:
         """The body for a message. Values go in as whole strings, so no text can change the body's shape."""
         values = {
