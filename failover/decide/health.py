@@ -9,11 +9,11 @@ The monitor keeps a :class:`Health` for each check::
 
 Rules, in the order in which they bite:
 
-- ``unknown`` readings count neither for nor against; a check that gives nothing else goes stale, and stale is ``unknown``.
+- ``unknown`` readings count neither for nor against; a check that gives nothing else goes stale: ``unknown``.
 - After a gap (start, pause of the machine, a monitor that was blind) what was seen before no longer counts.
-- The first failed look makes ``suspect``; ``fall`` failed looks in a row make ``down``; ``rise`` good ones ``up`` again.
-- Where good and failed looks are mixed (a lossy line), a streak of failures has to be longer, so long that chance alone
-  makes one in a million; until then it is ``suspect``, and so it stays while the line is lossy: no lost packet moves a site.
+- The first failed look makes ``suspect``; ``fall`` failed ones in a row make ``down``; ``rise`` good ones ``up`` again.
+- Where good and failed looks are mixed (a lossy line), a streak of failures has to be longer, so long that chance
+  makes one in a million; until then it is ``suspect``, and so it stays while the line is lossy.
 - A check that turns too often is *flapping*: ``suspect`` until it has kept still. One incident, not twenty.
 """
 
@@ -53,7 +53,7 @@ class Thresholds:
 
     @classmethod
     def for_schedule(cls, fall: int, rise: int, every: float, timeout: float) -> Thresholds:
-        """Thresholds of a check that looks each ``every`` seconds and takes up to ``timeout``: stale after three missed."""
+        """For a check that looks each ``every`` seconds and takes up to ``timeout``: stale after three looks missed."""
         return cls(fall=fall, rise=rise, stale_after_seconds=max(30.0, 3 * every + timeout))
 
 
@@ -86,7 +86,7 @@ class Health:
         return cls(check, Standing.UNKNOWN, "not looked at yet", now, now)
 
     def verdict(self, now: datetime, stale_after_seconds: float) -> Verdict:
-        """The standing as of ``now``; ``unknown`` when the newest look that could tell is too old, or the clock jumped."""
+        """The standing as of ``now``; ``unknown`` when no look that could tell is recent, or the clock jumped."""
         age = (now - self.last).total_seconds()
         if self.standing is not Standing.UNKNOWN and abs(age) > stale_after_seconds:
             reason = (
@@ -152,9 +152,7 @@ def _lean(health: Health, at: datetime, thresholds: Thresholds) -> Health:
     leaning = health.leaning
     if leaning is not Standing.DOWN and health.fails >= needed(health, thresholds):
         leaning = Standing.DOWN
-    elif leaning is Standing.UNKNOWN and health.goods:
-        leaning = Standing.UP
-    elif leaning is Standing.DOWN and health.goods >= thresholds.rise:
+    elif health.goods >= (thresholds.rise if leaning is Standing.DOWN else 1):
         leaning = Standing.UP
     turned = leaning is not health.leaning and Standing.UNKNOWN not in (leaning, health.leaning)
     oldest = at - timedelta(seconds=thresholds.flap_window_seconds)

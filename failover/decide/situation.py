@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from failover.decide import when
-from failover.model import Mode, Standing, Verdict
+from failover.model import Mode, RunKind, Standing, Verdict
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -66,6 +66,8 @@ class CheckFact(Fact):
     """The server that it looks at now: its own, or the holder of its role."""
     depends_on: tuple[str, ...] = ()
     fails_over: bool = True
+    stale_after_seconds: float = 30.0
+    """An older look is no evidence any more; as in the check's thresholds."""
     observers: tuple[str, ...] = ()
     """Other servers that can be asked whether they see it."""
 
@@ -141,6 +143,7 @@ class RunFact(Fact):
     run: int
     plan: str
     state: str
+    kind: RunKind = RunKind.RECOVER
     reason: str = ""
 
 
