@@ -124,7 +124,14 @@ class StepRefused(RunError):
 
 
 class StepUnfinished(RunError):
-    """Every change was made and the world still isn't as the step's name says."""
+    """Every change was made and the world still isn't as the step's name says.
+
+    ``serves`` means that visitors are served all the same, at least in part, so that taking everything back would harm.
+    """
+
+    def __init__(self, sentence: str, *, serves: bool = False) -> None:
+        super().__init__(sentence)
+        self.serves = serves
 
 
 class NeedsPerson(RunError):

@@ -1,17 +1,24 @@
 """What the steps of one run may see of the world: which role moves from whom to whom, and through whom to reach them.
 
-Steps speak of roles, ``old`` and ``new``, never of "the backup": that is why failback is the same plan run the other way.
+Steps speak of roles, ``old`` and ``new``, never of "the backup": so failback is the same plan run the other way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
 from failover.model import Reading, RunKind, utc_now
 from failover.recover.address import Address
+from failover.recover.copies import Copies
+from failover.recover.outcome import Made
 from failover.servers.base import Server, Servers
+
+On = Literal["new", "old", "holder", "standby"]
+"""A server by its part in the run: where the role goes and where it leaves, or who had it and who stood by before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +43,82 @@ class Word:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What an HTTP check asks for, so that another server can be asked to look at the same."""
+
+    url: str
+    host: str | None = None
+    """The name to ask for, when the URL names an address."""
+    contains: str | None = None
+    """Text that must be in the page."""
+
+
 @dataclass(frozen=True)
 class Scene:
-    """The world as one run sees it. Frozen but for what the engine feeds in through the callables."""
+    """The world as one run sees it.
+
+    Whoever builds the daemon fills in the upper part; what stands below ``opened_at`` is the engine's.
+    """
 
     site: str
     kind: RunKind
     role: RoleNow
     old: str
-    """The server that the role leaves."""
+    """The server that the role leaves; in a run that keeps things as they are, the standby."""
     new: str
-    """The server that the role goes to."""
+    """The server that the role goes to; in a run that keeps things as they are, the holder."""
     roles: Mapping[str, RoleNow]
     addresses: Mapping[str, Address]
     servers: Servers
     """Every server by name, and every fence as ``fence:NAME``."""
     hosts: Mapping[str, str]
     """The IP of each server, as the other servers reach it (management address)."""
-    look: Callable[[str], Reading]
-    """Looks at a check of the config now, from the monitor."""
-    word: Callable[[str], Word | None] = field(default=lambda _word: None)
-    """A person's word given for this run, for example ``released:www``."""
-    outcome: Callable[[str, str], Mapping[str, object] | None] = field(default=lambda _server, _verb: None)
-    """What the journal holds as the confirmed outcome of a change that this run made: server, verb. For what facts can't tell."""
-    note: Callable[[str], None] = field(default=lambda _text: None)
-    """Says something that people should know of this run, for example the age of a copy."""
-    now: Callable[[], datetime] = utc_now
+    look: Callable[[str, str], Reading]
+    """Looks at a check now, from the monitor, as if the named server held this run's role: check, server."""
+    newest: Callable[[str], Reading | None] = field(default=lambda _check: None)
+    """The newest reading of a check that the monitor took by itself."""
+    page: Callable[[str, str], Page | None] = field(default=lambda _check, _server: None)
+    """What an HTTP check asks for, as if the named server held this run's role; None for other checks."""
     silent_since: Callable[[str], datetime | None] = field(default=lambda _server: None)
     """Since when a server has been silent on every path (ssh, ping, its checks, seen from others), or None."""
+    copies: Copies = field(default_factory=Copies)
+    """Which copies were found equal to their source, and when; lives as long as the daemon."""
+    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that nobody can set back; bounds every wait."""
+    wait: Callable[[float], None] = time.sleep
+    """Waits some seconds; the engine's raises ``RunAborted`` when the run is to end meanwhile."""
+
+    opened_at: datetime | None = None
+    """When the run was opened, or resumed."""
+    forced: bool = False
+    """A person takes the responsibility: the fault needn't be confirmed."""
+    dry: bool = False
+    """Changes are only listed: what earlier steps would have done is taken for done."""
+    word: Callable[[str], Word | None] = field(default=lambda _word: None)
+    """A person's word given for this run, for example ``released:www``."""
+    made: Callable[[str, str], Sequence[Made]] = field(default=lambda _server, _verb: ())
+    """The changes that this run made or tried so far, oldest first: server, verb. For what facts can't tell."""
+    note: Callable[[str], None] = field(default=lambda _text: None)
+    """Says something that people should know of this run, for example the age of a copy. The same text is said once."""
 
     def server(self, name: str) -> Server:
         """The server of that name."""
         return self.servers[name]
+
+    def on(self, part: On) -> str:
+        """The name of the server that plays that part."""
+        return {"new": self.new, "old": self.old, "holder": self.role.holder, "standby": self.role.standby}[part]
+
+    def patience(self, server: str, usual_seconds: float) -> float:
+        """How long to wait for an answer: a server that is silent on every path is given a moment only."""
+        return min(usual_seconds, 0.3) if self.silent_since(server) is not None else usual_seconds
+
+    def others(self) -> list[str]:
+        """Every server but ``old`` and ``new``: a third place to look from."""
+        return [name for name in self.servers if name not in (self.old, self.new) and not name.startswith("fence:")]
+
+    def within(self, at: datetime, seconds: float) -> bool:
+        """Whether ``at`` is no longer ago than that; a time in the future (a clock set back) is not."""
+        return timedelta(0) <= self.now() - at <= timedelta(seconds=seconds)

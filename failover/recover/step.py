@@ -5,13 +5,16 @@ Dry run and readiness print the answer; the engine writes it down, carries it ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from failover.recover.outcome import Outcome
 from failover.recover.scene import Scene
+
+ANY_FAILURE = frozenset({"unreachable", "unknown", "refused", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +28,66 @@ class Change:
     """For example ``give 10.77.0.100/24 on eth0 to web-backup``."""
     within_seconds: float = 10.0
     tolerates: frozenset[str] = field(default=frozenset())
-    """Kinds of failure after which the step may try its next way instead of stopping: ``unreachable unknown refused failed``."""
+    """Results after which the step itself says how to go on: ``unreachable unknown refused failed``."""
 
     def __str__(self) -> str:
         return self.says
 
 
-class Step(BaseModel):
-    """Settings and behaviour of one kind of step.
+Todo = Generator[Change, Outcome | None, None]
+"""Yields changes and is told what came of each; ``None`` means that it is to be taken for done (a dry run)."""
 
-    ``todo`` looks at the world and yields what is left, lazily: the engine carries out each change before it asks for the
-    next, so a step may look again in between. It yields nothing when the step's state is reached. It raises ``StepRefused`` when acting would be wrong, ``NeedsPerson`` when only a
-    person's word helps, and lets ``ServerError`` through where it can't see.
-    """
+
+class Step(BaseModel):
+    """Settings and behaviour of one kind of step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
 
-    reversible: ClassVar[bool] = True
-    """Whether :meth:`undo` takes the step back. The fault is looked at again before the first step that isn't harmless (I13)."""
-    harmless: ClassVar[bool] = False
-    """Whether visitors can't notice the step, so that it may run before the fault is confirmed once more."""
+    @property
+    def harmless(self) -> bool:
+        """Whether visitors can't notice the step, so that it may run before the fault is confirmed once more (I13)."""
+        return False
 
-    def todo(self, scene: Scene) -> Iterator[Change]:
-        """What is still to be done until the world is as this step's name says."""
+    @property
+    def heals(self) -> str | None:
+        """The check that this step may heal without moving anything, for a step that tries that."""
+        return None
+
+    def todo(self, scene: Scene) -> Todo:
+        """What is still to be done until the world is as this step's name says; nothing when it is.
+
+        Lazy: each change is carried out before the next is asked for, so a step may look again in between. When it has
+        ended the engine asks anew, until nothing is left: whoever yields a change needn't confirm it.
+
+        Raises:
+            StepRefused: acting would be wrong.
+            StepUnfinished: only waiting was left to do, and it was in vain.
+            NeedsPerson: only a person's word helps; the engine asks the step again from time to time all the same.
+            ServerError: it can't see; the engine asks again for a while.
+        """
         raise NotImplementedError  # every kind has its own
 
-    def undo(self, scene: Scene) -> Iterator[Change]:
-        """What is to be done to take this step back, when a later one can't be carried out. Nothing, unless a kind says so."""
+    def undo(self, scene: Scene) -> Todo:
+        """What is to be done to take this step back, when a later one can't be carried out."""
         yield from ()
+
+    def undo_problem(self, scene: Scene) -> str | None:
+        """Why the step can't be taken back safely, or None. Asked of every step before the first is taken back."""
+        return None
+
+    def enough(self, scene: Scene) -> str | None:
+        """Why, with this step done, the run has reached its aim and nothing more is to be done; usually None."""
+        return None
+
+    def problems(self, scene: Scene) -> Iterator[str]:
+        """What would stop this step now, asked in daylight without any effect; may raise ``ServerError``."""
+        yield from ()
+
+    def words(self, scene: Scene) -> tuple[str, ...]:
+        """The words that a person gives by calling this step done by hand."""
+        return ()
 
     def title(self, scene: Scene) -> str:
         """The state that the step leaves behind, as people read it: ``www released by web``."""

@@ -1,0 +1,45 @@
+"""The kinds of steps. A new one is a file here, its name in the union, its test, and its paragraph in the docs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from failover.recover.steps.address_held import AddressHeld
+from failover.recover.steps.answers import Answers
+from failover.recover.steps.content_synced import ContentSynced
+from failover.recover.steps.parked import Parked
+from failover.recover.steps.released import Released
+from failover.recover.steps.service import ServiceRunning, ServiceStopped
+
+
+def _from_words(value: object) -> object:
+    """``released: {address: www}`` as people write it, to ``{kind: released, address: www}``."""
+    if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
+        ((kind, settings),) = value.items()
+        if settings is None:
+            return {"kind": kind}
+        if isinstance(settings, dict) and "kind" not in settings:
+            return {"kind": kind, **settings}
+    return value
+
+
+AnyStep = Annotated[
+    Annotated[
+        ServiceRunning | ServiceStopped | Released | ContentSynced | AddressHeld | Answers | Parked,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_from_words),
+]
+
+__all__ = [
+    "AddressHeld",
+    "Answers",
+    "AnyStep",
+    "ContentSynced",
+    "Parked",
+    "Released",
+    "ServiceRunning",
+    "ServiceStopped",
+]

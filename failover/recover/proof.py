@@ -1,0 +1,142 @@
+"""Proof that a server let go of a service address (I2). Silence is never proof by itself.
+
+Kernels don't say when two servers hold one IPv4 address, so nothing is given before something stands for its release:
+the old server's own word read back twice, a fence that confirms, a person's word, or a risk accepted in the config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from failover.errors import ServerError
+from failover.model import RunKind, format_span
+from failover.recover.address import Address, FenceProof, PersonProof, ReadBack, SilenceProof
+from failover.recover.scene import Scene
+
+GAP_SECONDS = 0.02
+"""Between the two looks of a read-back. Short, because what is parked is silenced even if somebody puts it back."""
+FENCE_HOLDS_SECONDS = 60.0
+"""How long a fence's confirmation counts without asking it again."""
+PATIENCE_SECONDS = 1.0
+"""For an answer of a server that may be the one that failed."""
+STATUS_SECONDS = 10.0
+"""For a fence's answer; management boards are slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about a server's grip on an address."""
+
+    proof: str | None
+    """Why it is certain that the server has let go, in words; None when it isn't."""
+    held: bool | None
+    """What the server itself says; None when it doesn't answer."""
+    why: str
+    """When nothing is proven: what was seen."""
+
+
+def parked(answer: Mapping[str, Any]) -> bool:
+    """Whether a server's answer says that it neither holds the address nor could be heard if it did."""
+    return not answer["held"] and bool(answer["parked"])
+
+
+def read_back(scene: Scene, server: str, address: Address) -> Evidence:
+    """Ask the server itself, twice."""
+    patience = scene.patience(server, PATIENCE_SECONDS)
+    try:
+        for look in range(2):
+            if look:
+                scene.wait(GAP_SECONDS)
+            answer = scene.server(server).ask("address", within_seconds=patience, ip=address.host)
+            if not parked(answer):
+                said = "still holds it" if answer["held"] else "doesn't hold it, but nothing keeps it from answering"
+                return Evidence(None, bool(answer["held"]), f"{server} {said}")
+    except ServerError as error:
+        return Evidence(None, None, f"{server} doesn't answer ({error.sentence})")
+    return Evidence(f"{server} let go of it, read back twice", False, "")
+
+
+def evidence(scene: Scene, name: str) -> Evidence:
+    """Everything that the config accepts as proof that ``scene.old`` let go of the address ``name``, cheapest first.
+
+    A server that answers and says that it holds the address outweighs every other proof.
+    """
+    address = scene.addresses[name]
+    kinds = {type(proof) for proof in address.release}
+    seen = read_back(scene, scene.old, address)
+    if seen.held:
+        return seen
+    # In a run that keeps things as they are the read-back is a precaution: nothing was asked to be let go.
+    if seen.proof is not None and (ReadBack in kinds or scene.kind is RunKind.KEEP):
+        return seen
+    why = [seen.why or f"the config doesn't list read-back as proof for {name}"]
+    if scene.kind is RunKind.KEEP and seen.held is None:
+        return Evidence(f"{scene.old} hasn't been given it since it was released, says the journal", None, "")
+    if scene.kind is RunKind.SWITCH:
+        return Evidence(None, seen.held, why[0])
+    for proof in address.release:
+        match proof:
+            case FenceProof():
+                found, said = fenced(scene, scene.old)
+            case PersonProof() if seen.held is None or ReadBack not in kinds:
+                found, said = _person(scene, name)
+            case SilenceProof():
+                found, said = _silence(scene, proof, address, seen)
+            case _:
+                continue
+        if found is not None:
+            return Evidence(found, seen.held, "")
+        if said:
+            why.append(said)
+    return Evidence(None, seen.held, "; ".join(why))
+
+
+def fenced(scene: Scene, server: str) -> tuple[str | None, str]:
+    """Why it is certain that a server is cut off by its fence, or None and what stands against it."""
+    fence = f"fence:{server}"
+    if fence not in scene.servers:
+        return None, f"{server} has no fence"
+    tries = scene.made(fence, "fence")
+    if tries and tries[-1].outcome.ok and scene.within(tries[-1].at, FENCE_HOLDS_SECONDS):
+        if tries[-1].outcome.answer.get("off") is True:
+            return f"the fence of {server} confirmed that it is off", ""
+    elif not tries:
+        return None, ""  # cutting off costs no more than asking, and is tried next
+    try:
+        off = scene.servers[fence].ask("fence", within_seconds=STATUS_SECONDS).get("off")
+    except ServerError as error:
+        return None, f"the fence of {server} doesn't answer ({error.sentence})"
+    if off is True:
+        return f"the fence of {server} says that it is off", ""
+    return None, f"the fence of {server} says that it is {'on' if off is False else 'in an unknown state'}"
+
+
+def _person(scene: Scene, name: str) -> tuple[str | None, str]:
+    word = scene.word(f"released:{name}")
+    return (f"{word.by} says so: {word.why}", "") if word else (None, "nobody confirmed it yet")
+
+
+def _silence(scene: Scene, proof: SilenceProof, address: Address, seen: Evidence) -> tuple[str | None, str]:
+    since = scene.silent_since(scene.old)
+    if since is None or seen.held is not None:
+        return None, f"{scene.old} isn't silent on every path"
+    silent_seconds = (scene.now() - since).total_seconds()
+    if silent_seconds < proof.time:
+        return None, f"{scene.old} is silent for {format_span(max(0.0, silent_seconds))} of {format_span(proof.time)}"
+    looked = 0
+    for other in scene.others():
+        for target in ({"ip": scene.hosts[scene.old]}, {"ip": address.host, "arp": True}):
+            try:
+                answer = scene.server(other).ask("see", within_seconds=PATIENCE_SECONDS * 2, **target)
+            except ServerError:
+                break
+            if answer["seen"]:
+                return None, f"{other} sees {target['ip']}: {answer['reason']}"
+        else:
+            looked += 1
+    if not looked:
+        return None, "no other server could look whether it is silent"
+    said = f"{scene.old} is silent on every path for {format_span(silent_seconds)}"
+    return f"{said}; the config accepts that {proof.accept}", ""

@@ -1,0 +1,110 @@
+"""``address_held``: the new server answers for an address."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from failover.errors import ServerError, StepRefused
+from failover.recover.address import Address
+from failover.recover.proof import evidence, parked
+from failover.recover.scene import Scene
+from failover.recover.step import Change, Step, Todo
+
+_OURS_TO_JUDGE = frozenset({"refused", "failed"})
+_NOT_DONE_BUT_MAY_BE_REPEATED = frozenset({"past-deadline", "other-boot", "busy"})
+
+
+class AddressHeld(Step):
+    """The new server holds the address on the right interface and answers for it, alone.
+
+    Nothing is given without proof that the old one let go (I2), which is looked at once more here; and the helper
+    itself asks the network first whether anybody answers (RFC 5227 for IPv4, RFC 4862 for IPv6).
+    """
+
+    kind: Literal["address_held"] = "address_held"
+    address: str = Field(description="The service address, by its name under `addresses`.")
+
+    def title(self, scene: Scene) -> str:
+        """See :class:`Step`."""
+        return f"{self.address} held by {scene.new}"
+
+    def todo(self, scene: Scene) -> Todo:
+        """See :class:`Step`."""
+        address = scene.addresses[self.address]
+        if _held(scene.server(scene.new).ask("address", ip=address.host), address):
+            return
+        if not scene.dry:
+            found = evidence(scene, self.address)
+            if found.proof is None:
+                raise StepRefused(
+                    f"{scene.new} isn't given {address.host}: nothing proves that {scene.old} let go of it: {found.why}"
+                )
+        args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "held"}
+        says = f"give {address.ip} on {address.interface} to {scene.new}"
+        outcome = yield Change(scene.new, "address", args, says, within_seconds=5, tolerates=_OURS_TO_JUDGE)
+        if outcome is None or outcome.result not in _OURS_TO_JUDGE or outcome.kind in _NOT_DONE_BUT_MAY_BE_REPEATED:
+            return
+        raise StepRefused(f"{scene.new} can't have {address.host} ({outcome.kind}): {outcome.sentence}")
+
+    def undo(self, scene: Scene) -> Todo:
+        """See :class:`Step`."""
+        address = scene.addresses[self.address]
+        if not self._given(scene) or parked(scene.server(scene.new).ask("address", ip=address.host)):
+            return
+        args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "released"}
+        yield Change(scene.new, "address", args, f"take {address.ip} from {scene.new}", within_seconds=5)
+
+    def undo_problem(self, scene: Scene) -> str | None:
+        """See :class:`Step`."""
+        if not self._given(scene):
+            return None
+        try:
+            scene.server(scene.new).ask("address", ip=scene.addresses[self.address].host)
+        except ServerError as error:
+            return f"{scene.new}, which was given {self.address}, doesn't answer ({error.sentence})"
+        return None
+
+    def _given(self, scene: Scene) -> bool:
+        host = scene.addresses[self.address].host
+        return any(
+            made.outcome.touched and made.args["ip"] == host and made.args["want"] == "held"
+            for made in scene.made(scene.new, "address")
+        )
+
+    def problems(self, scene: Scene) -> Iterator[str]:
+        """See :class:`Step`. Finds the wrong interface, subnet or policy in daylight."""
+        address = scene.addresses[self.address]
+        server = scene.server(scene.new)
+        server.ask("address", ip=address.host)
+        facts = server.ask("facts", sections=["interfaces", "addresses"])
+        found = {interface["name"]: interface for interface in facts["interfaces"]}
+        interface = found.get(address.interface)
+        if interface is None:
+            yield f"{scene.new} has no interface {address.interface}; it has {', '.join(sorted(found))}"
+            return
+        if not interface["up"] or not interface["carrier"]:
+            yield f"{address.interface} of {scene.new} is {'without a link' if interface['up'] else 'down'}"
+        own = [
+            ipaddress.ip_interface(f"{entry['ip']}/{entry['prefix']}").network
+            for entry in facts["addresses"]
+            if entry["interface"] == address.interface and entry["ip"] != address.host
+        ]
+        if own and not any(ipaddress.ip_address(address.host) in network for network in own):
+            networks = ", ".join(str(network) for network in own)
+            where = f"{scene.new}'s {address.interface} ({networks})"
+            yield f"{address.host} isn't in a network of {where}: nobody would reach it"
+
+
+def _held(answer: Mapping[str, Any], address: Address) -> bool:
+    return bool(
+        answer["held"]
+        and not answer["parked"]
+        and not answer.get("tentative")
+        and not answer.get("dadfailed")
+        and answer["interface"] == address.interface
+        and (address.prefix is None or answer["prefix"] == address.prefix)
+    )

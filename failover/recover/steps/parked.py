@@ -1,0 +1,31 @@
+"""``parked``: a server that doesn't hold the role keeps quiet about its address (I10)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from failover.recover.proof import parked
+from failover.recover.scene import On, Scene
+from failover.recover.step import Change, Step, Todo
+
+
+class Parked(Step):
+    """The address is off that server and silenced there, whatever its own boot configuration says."""
+
+    kind: Literal["parked"] = "parked"
+    address: str = Field(description="The service address, by its name under `addresses`.")
+    on: On = Field(default="standby", description="Which server.")
+
+    def title(self, scene: Scene) -> str:
+        """See :class:`Step`."""
+        return f"{self.address} parked on {scene.on(self.on)}"
+
+    def todo(self, scene: Scene) -> Todo:
+        """See :class:`Step`."""
+        address, server = scene.addresses[self.address], scene.on(self.on)
+        if parked(scene.server(server).ask("address", ip=address.host)):
+            return
+        args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "released"}
+        yield Change(server, "address", args, f"park {address.ip} on {server}", within_seconds=5)
