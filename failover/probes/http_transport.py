@@ -175,9 +175,7 @@ class _Reply(httpx.AsyncByteStream):
             elif self._until_close:  # RFC 9112, 6.3: the end of the connection is the end of the body
                 self._complete = True
             else:
-                raise Unhealthy(
-                    f"{self._wire.where} broke off in the middle of the reply, after {received} bytes of it"
-                )
+                raise Unhealthy(f"{self._wire.where} broke off in the middle of the page, after {received} bytes")
 
     async def aclose(self) -> None:
         self._wire.close()

@@ -30,7 +30,9 @@ class LocalProbe(Probe):
     every: Span = Field(default=10.0, gt=0, description="Time from one look to the next.")
     timeout: Span = Field(default=5.0, gt=0, description="Total time that one look may take.")
     state_dir: Path = Field(default=Path("/var/lib/failover"), description="Where the journal is written.")
-    min_disk_percent: float = Field(default=5.0, ge=0, le=100, description="Free space that the journal's disk must have.")
+    min_disk_percent: float = Field(
+        default=5.0, ge=0, le=100, description="Free space that the journal's disk must have."
+    )
     min_memory_percent: float = Field(default=5.0, ge=0, le=100, description="Memory that must be available.")
     max_rss_mib: float | None = Field(default=None, gt=0, description="Memory that the daemon itself may take.")
     max_fds_percent: float = Field(default=80.0, gt=0, le=100, description="File descriptors that may be open.")
