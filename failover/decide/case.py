@@ -33,7 +33,7 @@ class Case:
 
     @cached_property
     def faults(self) -> tuple[str, ...]:
-        """The checks of the condition that are down; those that aren't well where the condition asks for no ``down``."""
+        """The checks of the condition that are down; where none is, those that aren't well."""
         return self._of_condition(Standing.DOWN) or self._of_condition(Standing.SUSPECT, Standing.UNKNOWN)
 
     def _of_condition(self, *standings: Standing) -> tuple[str, ...]:

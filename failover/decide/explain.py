@@ -73,7 +73,8 @@ def _seen(situation: Situation, plan_name: str) -> Iterator[str]:
     for name, check in situation.checks.items():
         verdict = check.verdict
         of = f" of {check.server}" if check.server else ""
-        yield f"check {name}{of}: {verdict.standing} since {ago(verdict.since)}, seen {ago(verdict.last)}: {verdict.reason}"
+        times = f"since {ago(verdict.since)}, looked at {ago(verdict.last)}"
+        yield f"check {name}{of}: {verdict.standing} {times}: {verdict.reason}"
     for server, fact in situation.servers.items():
         if fact.reachable is False:
             yield f"server {server}: can't be reached" + (f": {fact.reason}" if fact.reason else "")

@@ -1,6 +1,7 @@
 """What happened, durably: :class:`Journal` writes, :mod:`~failover.journal.queries` folds, :func:`verify` proves."""
 
 from failover.journal.journal import Journal
+from failover.journal.queries import IncidentView, RunView, SiteView, run_view
 from failover.journal.verify import Fault, Verified, verify
 
-__all__ = ["Fault", "Journal", "Verified", "verify"]
+__all__ = ["Fault", "IncidentView", "Journal", "RunView", "SiteView", "Verified", "run_view", "verify"]
