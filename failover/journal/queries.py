@@ -1,35 +1,28 @@
 """Folds over events: what the journal's lines amount to now. Pure; each is fed events in the order of their numbers.
 
-:class:`SiteView` holds them all for one site and keeps itself up to date::
-
-    view = SiteView("shop", homes={"web": "web"})
-    view.catch_up(journal)          # before each decision: reads only what is new
-    view.holders["web"], view.incidents.open, view.run, view.automation.on, view.maintenance.now(now)
+:class:`~failover.journal.site_view.SiteView` holds them all for one site.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from failover.journal.incident_view import INCIDENT_KINDS, Incidents, IncidentView, incidents
-from failover.journal.run_view import RUN_KINDS, ChangeView, Question, RunView, StepView, WordView, run_view
+from failover.journal.incident_view import Incidents, IncidentView, incidents
+from failover.journal.run_fold import apply, begin, run_view
+from failover.journal.run_view import ChangeView, Question, RunView, StepView, WordView
 from failover.model import Event
 
 __all__ = [
     "AutomationSwitch",
     "ChangeView",
-    "Copy",
     "IncidentView",
     "Incidents",
     "Maintenance",
     "Question",
     "RunView",
     "Runs",
-    "SiteView",
     "StepView",
     "Switch",
     "Window",
@@ -43,14 +36,6 @@ __all__ = [
     "run_view",
     "runs",
 ]
-
-
-class Events(Protocol):
-    """Where events come from: a :class:`~failover.journal.Journal`."""
-
-    def events(self, *, site: str | None, kinds: Iterable[str] | None, after: int) -> list[Event]:
-        """See the journal."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +122,9 @@ class Runs:
             return
         known = self.by_number.get(event.run)
         if event.kind == "run.opened":
-            view = RunView.begin(event)
+            view = begin(event)
         elif known is not None:
-            view = known.apply(event)
+            view = apply(known, event)
         else:
             return
         self.by_number[view.number] = view
@@ -151,105 +136,6 @@ class Runs:
             ended = [number for number, view in self.by_number.items() if view.state.ended]
             for number in ended[: max(0, len(ended) - self._keep)]:
                 del self.by_number[number]
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """The newest verified copy of a role's content on a server."""
-
-    role: str
-    server: str
-    source: str
-    digest: str
-    verified_at: datetime
-    at: datetime
-
-
-class SiteView:
-    """All that the journal says of one site now."""
-
-    def __init__(self, site: str, homes: Mapping[str, str], *, keep: int = 200) -> None:
-        self.site = site
-        self.homes = dict(homes)
-        self.holders: dict[str, str] = dict(homes)
-        """Who holds each role, as the journal has it; the world is asked elsewhere."""
-        self.acknowledged: dict[str, Event] = {}
-        """By plan, its newest ``plan.acknowledged``."""
-        self.parked: dict[str, set[str]] = {}
-        """By server, the addresses that are parked on it."""
-        self.copies: dict[tuple[str, str], Copy] = {}
-        self.incidents = Incidents(keep)
-        self.runs = Runs(keep)
-        self.maintenance = Maintenance()
-        self._switch = AutomationSwitch()
-        self.seen = 0
-        """The number of the newest event that was taken in."""
-
-    @property
-    def automation(self) -> Switch:
-        """The switch of all automation, as it holds for this site."""
-        return self._switch.of(self.site)
-
-    @property
-    def run(self) -> RunView | None:
-        """The run that is under way."""
-        unfinished = self.runs.unfinished
-        return unfinished[-1] if unfinished else None
-
-    def catch_up(self, journal: Events) -> int:
-        """Take in what is new; how many events that were."""
-        found = [journal.events(site=site, kinds=SITE_KINDS, after=self.seen) for site in {"", self.site}]
-        count = 0
-        for event in heapq.merge(*found, key=lambda event: event.seq):
-            self.apply(event)
-            count += 1
-        return count
-
-    def apply(self, event: Event) -> None:
-        """Take one more event in; those of other sites and those seen before change nothing."""
-        if event.site not in ("", self.site) or event.seq <= self.seen:
-            return
-        self.seen = event.seq
-        for part in (self.incidents, self.runs, self.maintenance, self._switch):
-            part.apply(event)
-        if handler := _HANDLERS.get(event.kind):
-            handler(self, event)
-
-
-def _moved(view: SiteView, event: Event) -> None:
-    view.holders[event.data["role"]] = event.data["to"]
-    view.parked.pop(event.data["to"], None)
-
-
-def _acknowledged(view: SiteView, event: Event) -> None:
-    view.acknowledged[event.data["plan"]] = event
-
-
-def _parked(view: SiteView, event: Event) -> None:
-    view.parked.setdefault(event.data["server"], set()).add(event.data["address"])
-
-
-def _copied(view: SiteView, event: Event) -> None:
-    data = event.data
-    verified = datetime.fromisoformat(data["verified_at"]) if isinstance(data.get("verified_at"), str) else event.at
-    copy = Copy(data["role"], data["server"], str(data.get("source", "")), str(data["digest"]), verified, event.at)
-    view.copies[copy.role, copy.server] = copy
-
-
-_HANDLERS: dict[str, Callable[[SiteView, Event], None]] = {
-    "role.moved": _moved,
-    "plan.acknowledged": _acknowledged,
-    "server.parked": _parked,
-    "content.copied": _copied,
-}
-SITE_KINDS = (
-    *_HANDLERS,
-    *RUN_KINDS,
-    *INCIDENT_KINDS,
-    "automation.switched",
-    "maintenance.begun",
-    "maintenance.ended",
-)
 
 
 def holders(events: Iterable[Event], roles_home: Mapping[str, str]) -> dict[str, str]:
