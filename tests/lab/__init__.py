@@ -1,7 +1,7 @@
 """The lab: real hosts on one machine, what can go wrong with them, and witnesses who can't be fooled.
 
-Each host is a Debian of its own with systemd as PID 1, sshd and its own disk, in namespaces; `router` separates `client`
-from the servers. Nothing can leave the lab, and nothing of it outlives the process that made it. Needs root.
+Each host is a Debian of its own with systemd as PID 1, sshd and its own disk, in namespaces; `router` separates
+`client` from the servers. Nothing can leave the lab, and nothing of it outlives the process that made it. Needs root.
 
     from tests.lab import Lab, Oracle, Visitor
 
@@ -18,7 +18,8 @@ from the servers. Nothing can leave the lab, and nothing of it outlives the proc
 Hosts     lab.web, lab["web-backup"], lab.hosts; any other name makes an extra machine in the servers' segment
 Power     power_off() boot() reboot() shut_down() freeze() thaw()   .on
 Commands  run(command, timeout=30, check=True, stdin="") -> Done(code, out, err, seconds);  start(command) -> Background
-Files     read(path) write(path, text, mode="644") exists(path) small_disk(path, size="1m", inodes=None) large_disk(path)
+Files     read(path) write(path, text, mode="644") exists(path)
+          small_disk(path, size="1m", inodes=None) large_disk(path)
 Addresses addresses() add_address("10.77.0.100/24") del_address(..) boot_addresses("10.77.0.100/24", ..) ; .ip .ipv6
 Services  kill_service(unit) hang_service(unit) resume_service(unit) fake_clock(unit).set(seconds)
 Network   lab.cut(host..) cut_outgoing(host) cut_incoming(host) block(a, b, one_way=False) drop(0.3, a[, b]):
@@ -27,13 +28,15 @@ Site      lab.publish("build-2", on="wcm");  `site.build_site` makes the files
 Fence     on the monitor: `lab-pdu off|on|status HOST`; lab.outlets.orders says what was asked of it
 Logs      lab.save_logs(folder), host.journal(), host.console()
 Witnesses Oracle: held(address) holders(..) overlap_seconds(..) answering(..) check()
-          Visitor: replies good last sees(host) await_host(..) await_until(..) outages() outage_seconds() mixed() check_whole()
+          Visitor: replies good last sees(host) await_host(..) await_until(..) outages() outage_seconds() mixed()
+          check_whole()
 By hand   python -m tests.lab [HOST..]
 
-At the start: `web` holds 10.77.0.100 and fd77::100; nginx runs on web and web-backup and serves /srv/site with the header
-X-Served-By; the site is build-1 on web, wcm and wcm-backup, and an older build-0 on web-backup. PostgreSQL, MariaDB and
-keepalived are installed everywhere and run nowhere (`systemctl start`). On the monitor the operator (root) has an ssh key
-for every host, `failover` is the work tree's code, and the units of `systemd/` are installed but not started.
+At the start: `web` holds 10.77.0.100 and fd77::100; nginx runs on web and web-backup and serves /srv/site with the
+header X-Served-By; the site is build-1 on web, wcm and wcm-backup, and an older build-0 on web-backup. PostgreSQL,
+MariaDB and keepalived are installed everywhere and run nowhere (`systemctl start`). On the monitor the operator (root)
+has an ssh key for every host, `failover` is the work tree's code, and the units of `systemd/` are installed but not
+started.
 """
 
 from .clock import FakeClock
@@ -46,6 +49,6 @@ from .oracle import Answer, Held, Oracle
 from .visitor import Outage, Reply, Visitor
 
 __all__ = [
-    "BUILDS", "EVERYONE", "SERVICE_ADDRESSES", "Answer", "Background", "Done", "FakeClock", "Fault", "Held", "Host", "Lab",
-    "LabError", "LabTimeout", "LabUnavailable", "Oracle", "Outage", "Reply", "Visitor", "missing_requirements",
+    "BUILDS", "EVERYONE", "SERVICE_ADDRESSES", "Answer", "Background", "Done", "FakeClock", "Fault", "Held", "Host",
+    "Lab", "LabError", "LabTimeout", "LabUnavailable", "Oracle", "Outage", "Reply", "Visitor", "missing_requirements",
 ]  # fmt: skip

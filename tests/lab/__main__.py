@@ -90,7 +90,8 @@ class Prompt(cmd.Cmd):
                 print(f"    {start} no good answer for {outage.seconds:.3f} s, {outage.failed} requests failed")
         for span in self.oracle.held("10.77.0.100"):
             start = time.strftime("%H:%M:%S", time.localtime(span.start))
-            print(f"  {start} {span.host} held {span.address} for {span.seconds:.3f} s{'' if span.end else ', and still'}")
+            still = "" if span.end else ", and still"
+            print(f"  {start} {span.host} held {span.address} for {span.seconds:.3f} s{still}")
         print(f"  two holders at once for {self.oracle.overlap_seconds('10.77.0.100') * 1000:.0f} ms")
 
     def do_quit(self, _: str) -> bool:

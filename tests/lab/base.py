@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 PACKAGES = (
     # a machine
-    "systemd", "systemd-sysv", "dbus", "udev", "procps", "less", "ca-certificates", "python3", "sudo", "libfaketime",
+    "systemd", "systemd-sysv", "dbus", "udev", "procps", "less", "ca-certificates", "python3", "sudo",
     # its network
     "iproute2", "iputils-ping", "iputils-arping", "ndisc6", "nftables", "curl", "openssh-server",
     "openssh-sftp-server", "openssh-client", "rsync",
@@ -64,11 +64,18 @@ def root() -> Path:
 def packages(names: Sequence[str]) -> Path:
     """A layer with more Debian packages, for the hosts that need them (peers of a benchmark, a browser)."""
     below = root()
-    return _layer("packages", [below.name, *ASLEEP, *sorted(names)], lambda into: _build_packages(into, below, names))
+    return _layer("packages", [below.name, "asleep", *sorted(names)], lambda into: _build_packages(into, below, names))
+
+
+def clock_library() -> Path:
+    """The library that gives one process a wall clock of its own, compiled for the lab's root."""
+    below = root()
+    source = Path(__file__).with_name("programs") / "clock.c"
+    return _layer("clock", [below.name, source.read_text()], lambda into: _compile(into, below, source)) / "clock.so"
 
 
 def requirements(lock: Path = REPOSITORY / "requirements.lock") -> Path:
-    """A layer with the project's locked Python requirements, for the lab root's own Python, in ``/opt/failover/lib``."""
+    """A layer with the project's locked requirements in ``/opt/failover/lib``, for the lab root's own Python."""
     below = root()
     version = python_version(below)
     if not lock.exists():
@@ -188,33 +195,53 @@ def _build_root(into: Path) -> None:
 
 
 def _build_packages(into: Path, below: Path, names: Sequence[str]) -> None:
-    scratch = into.with_suffix(".scratch")
+    _install(into, below, names)
+    # Whatever these packages switched on for boot, by systemd's links or by System V's, stays off until it is asked for.
+    for link in (*into.glob("etc/systemd/system/*.wants/*"), *into.glob("etc/rc?.d/S*")):
+        link.unlink()
+
+
+def _compile(into: Path, below: Path, source: Path) -> None:
+    toolchain = into / "toolchain"
+    toolchain.mkdir()
+    build = "gcc -Wall -Wextra -Werror -O2 -shared -fPIC -o /clock.so -x c - -ldl"
+    _install(toolchain, below, ["gcc", "libc6-dev"], then=build, stdin=source.read_text())
+    (toolchain / "clock.so").rename(into / "clock.so")
+    shutil.rmtree(toolchain)
+
+
+# The mount lives in the namespaces of the process that uses it, so a killed build leaves none behind.
+INSTALL = r"""
+    set -e
+    then=$4
+    mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3/work" "$3/merged"
+    cd "$3/merged"
+    mount -t proc proc proc
+    printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d
+    chmod 755 usr/sbin/policy-rc.d
+    rm -f etc/resolv.conf; cat /etc/resolv.conf > etc/resolv.conf
+    shift 4
+    chroot . apt-get -q update </dev/null
+    DEBIAN_FRONTEND=noninteractive chroot . apt-get -q -y --no-install-recommends \
+        -o Dpkg::Options::=--force-unsafe-io install "$@" </dev/null
+    chroot . apt-get clean
+    rm -rf usr/sbin/policy-rc.d etc/resolv.conf var/lib/apt/lists/*
+    chroot . sh -c "$then"
+    umount proc
+"""
+
+
+def _install(upper: Path, below: Path, names: Sequence[str], *, then: str = "true", stdin: str = "") -> None:
+    """Install packages over a root, so that what's new lands in ``upper``; then run one more command there."""
+    scratch = upper.parent / f"{upper.name}.scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     for folder in ("work", "merged"):
         (scratch / folder).mkdir(parents=True)
-    # The mount lives in the namespaces of the process that uses it, so a killed build leaves none behind.
-    script = r"""
-        set -e
-        mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3/work" "$3/merged"
-        cd "$3/merged"
-        mount -t proc proc proc
-        printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d
-        chmod 755 usr/sbin/policy-rc.d
-        rm -f etc/resolv.conf; cat /etc/resolv.conf > etc/resolv.conf
-        shift 3
-        chroot . apt-get -q update
-        DEBIAN_FRONTEND=noninteractive chroot . apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io install "$@"
-        chroot . apt-get clean
-        rm -rf usr/sbin/policy-rc.d etc/resolv.conf var/lib/apt/lists/*
-        umount proc
-    """
+    spaces = ["--mount", "--propagation=private", "--pid", "--fork", "--kill-child=KILL"]
+    arguments = [str(below), str(upper), str(scratch), then, *names]
+    environment = {"PATH": CHROOT_PATH, "LC_ALL": "C"}
     try:
-        _run(
-            "unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child=KILL",
-            "sh", "-c", script, "sh", str(below), str(into), str(scratch), *names,
-            environment={"PATH": CHROOT_PATH, "LC_ALL": "C"},
-        )  # fmt: skip
-        _put_to_sleep(into)
+        _run("unshare", *spaces, "sh", "-c", INSTALL, "sh", *arguments, stdin=stdin, environment=environment)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

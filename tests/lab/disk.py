@@ -1,4 +1,4 @@
-"""What makes a host's disk its own: name, keys, services of its role. Laid over the shared root before the first boot."""
+"""What makes a host's disk its own: name, keys, services of its role; laid over the shared root before it boots."""
 
 import shutil
 import subprocess

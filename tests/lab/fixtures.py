@@ -1,13 +1,13 @@
 """pytest's door to the lab: ``from tests.lab.fixtures import make_lab, pytest_runtest_makereport`` in a conftest.
 
-``make_lab(["web", "client"])`` gives a lab that is up, and takes it down after the test. `shared_lab` makes a fixture of one
-lab for all tests of a module. Where the lab can't run, its tests fail if ``CI`` is set in the environment, and are skipped
-with the reason elsewhere. When a test fails, the hosts' journals are saved, and the report says where.
+``make_lab(["web", "client"])`` gives a lab that is up, and takes it down after the test. `shared_lab` makes a fixture of
+one lab for all tests of a module. Where the lab can't run, its tests fail if ``CI`` is set in the environment, and are
+skipped with the reason elsewhere. When a test fails, the hosts' journals are saved, and the report says where.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def make_lab() -> Iterator[MakeLab]:
 
 
 def shared_lab(*hosts: str, **options: Any) -> Any:
-    """A fixture: one lab for all tests of a module, whose tests leave it as they found it (network faults are healed)."""
+    """A fixture: one lab for all tests of a module. They leave it as they found it."""
 
     @pytest.fixture(scope="module")
     def lab() -> Iterator[Lab]:
@@ -64,7 +64,7 @@ def shared_lab(*hosts: str, **options: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Save the hosts' journals at the moment a test fails, while the hosts still live."""
     report: Any = yield
     if report.failed and _living:

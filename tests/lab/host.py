@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from .errors import LabError, LabTimeout
 from .net import Plug, Switch
@@ -110,7 +110,7 @@ class Host:
         return self._pid
 
     def boot(self, *, wait: bool = True, timeout: float = 60) -> None:
-        """Give it power. Its disk is as it was left. Returns when systemd has started everything (unless not asked to wait).
+        """Give it power. Its disk is as it was left. Waits until systemd has started everything, unless told not to.
 
         Raises:
             LabTimeout: it wasn't up within so many seconds.
@@ -226,9 +226,9 @@ class Host:
         clean = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", f"TERM={os.environ.get('TERM', 'dumb')}"]
         return ["sh", "-c", join, "sh", *_enter(self.pid, "-m", "-u", "-i", "-n", "-p", "-C"), *clean, *inner]
 
-    def beside(self, program: Path, *arguments: str, stdin: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """Start a Python program of this machine in the host's network; it ends with the host, but isn't frozen with it."""
-        return beside(self.pid, program, *arguments, stdin=stdin)
+    def beside(self, program: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a Python program of this machine in the host's network; it dies, but doesn't freeze, with the host."""
+        return beside(self.pid, program, *arguments)
 
     def read(self, path: str) -> str:
         """The text of a file."""
@@ -251,7 +251,7 @@ class Host:
         return {found[3].partition("/")[0] for found in words}
 
     def add_address(self, address: str, *, interface: str = "eth0", announce: bool = True) -> None:
-        """Add an address (``10.77.0.100/24``, or IPv6, without duplicate detection), and announce it unless told not to."""
+        """Add an address (IPv6: without duplicate detection); an IPv4 one is announced, unless told not to."""
         ip = address.partition("/")[0]
         quick = " nodad" if ":" in ip else ""
         self.run(f"ip addr add {address} dev {interface}{quick}")
@@ -300,7 +300,7 @@ class Host:
         self.run(["umount", "-l", path])
 
     def fake_clock(self, unit: str) -> "FakeClock":
-        """A wall clock that can be set, for one service (see `tests.lab.clock`); the service is restarted if it runs."""
+        """A wall clock that can be set, for one service (see `tests.lab.clock`); it is restarted if it runs."""
         from .clock import FakeClock
 
         return FakeClock(self, unit)
@@ -313,9 +313,7 @@ class Host:
         if not self._seeded:
             return ""
         root = ["chroot", str(self._disk / "root"), *read.split(), "-D", "/var/log/journal"]
-        done = subprocess.run(
-            [*_enter(self._switch.inside, "-m"), *root], capture_output=True, timeout=20, check=False
-        )
+        done = subprocess.run([*_enter(self._switch.inside, "-m"), *root], capture_output=True, timeout=20, check=False)
         return done.stdout.decode(errors="replace")
 
     def console(self) -> str:
@@ -405,12 +403,10 @@ class Host:
             listener(self, state, at)
 
 
-def beside(
-    pid: int, program: Path, *arguments: str, stdin: int | IO[bytes] = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
+def beside(pid: int, program: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a Python program of this machine in the network and process namespaces of a process of the lab."""
     command = [*_enter(pid, "-n", "-p"), sys.executable, "-I", "-S", str(program), *arguments]
-    return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def _enter(pid: int, *spaces: str) -> list[str]:

@@ -22,7 +22,7 @@ from .site import FOLDER, build_site, packed
 
 EVERYONE = ("monitor", "client", "router", "web", "web-backup", "wcm", "wcm-backup", "db", "db-backup")
 
-#: The build of the site on each host at the start: the backup's is an old one, the WCM's and the web server's are the same.
+#: The build of the site on each host at the start: the backup's is an old one.
 BUILDS = {"web": "build-1", "web-backup": "build-0", "wcm": "build-1", "wcm-backup": "build-1"}
 
 LIFE_SECONDS = 3 * 3600
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Lab:
-    """Real hosts in namespaces of their own. Use it as a context manager; hosts are ``lab["web-backup"]`` or ``lab.web_backup``.
+    """Real hosts in namespaces of their own, in a ``with`` block; ``lab["web-backup"]`` or ``lab.web_backup`` is one.
 
     Args:
         hosts: names, of `EVERYONE` or free ones for extra machines. ``client`` brings ``router`` along.
@@ -76,7 +76,7 @@ class Lab:
             raise LabError(f"no host {name!r} in this lab; there are {', '.join(self.hosts) or 'none'}") from None
 
     def __getattr__(self, name: str) -> Host:
-        hosts = self.__dict__.get("hosts", {})
+        hosts: dict[str, Host] = self.__dict__.get("hosts", {})
         if (host := hosts.get(name.replace("_", "-"))) is None:
             raise AttributeError(f"no host {name.replace('_', '-')!r} in this lab; there are {', '.join(hosts)}")
         return host
@@ -102,10 +102,12 @@ class Lab:
             self._make_keys()
             (self.state / "pdu").mkdir()
             for name, cards in self.plan.items():
-                own = [*monitor, *layers, root] if name == "monitor" else [*layers, root]
-                mounts = [*disk.project_mounts(), ("rw", self.state / "pdu", "/run/lab-pdu")] if name == "monitor" else []
+                below, mounts = [*layers, root], []
+                if name == "monitor":
+                    below = [*monitor, *below]
+                    mounts = [*disk.project_mounts(), ("rw", self.state / "pdu", "/run/lab-pdu")]
                 self.hosts[name] = Host(
-                    name, cards, switch, self.state / name, cgroup / name, own, disks, mounts,
+                    name, cards, switch, self.state / name, cgroup / name, below, disks, mounts,
                     self._service if name == "web" else [],
                 )  # fmt: skip
                 units = base.REPOSITORY / "systemd"
@@ -216,7 +218,8 @@ class Lab:
         if self._disks is None:
             self.switch.run(f"mount -t tmpfs -o size=60%,mode=755 tmpfs {space}")
         else:
-            target = Path(tempfile.mkdtemp(prefix=f"{self.state.name}-", dir=self._disks))
+            target = Path(tempfile.mkdtemp(prefix=f"{self.state.name}-", dir=self._disks)).resolve()
+            (self.state / warden.ELSEWHERE).write_text(str(target))
             self.switch.run(f"mount --bind {target} {space}")
         self.switch.run("mkdir -p /run/netns", "mount -t tmpfs tmpfs /run/netns")
         return space

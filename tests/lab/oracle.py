@@ -4,6 +4,7 @@ In every host's network a watcher listens to the kernel's own announcements of a
 loses power loses its watcher at that instant. On the servers' switch another one asks every 50 ms who has the address.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Iterable
@@ -42,9 +43,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Answer:
-    """A host answered, on the wire, for an address."""
+    """A host answered, on the wire, for an address, when the oracle asked for the ``round``-th time."""
 
     at: float
+    round: int
     address: str
     host: str
 
@@ -123,12 +125,12 @@ class Oracle:
         return {seen.host for seen in self.answers(address) if seen.at >= since}
 
     def quarrels(self, address: str) -> list[tuple[Answer, Answer]]:
-        """Answers of two hosts to the same question: less than half a round apart."""
+        """Answers of two hosts to the same question."""
         seen = self.answers(address)
         return [
             (one, other)
-            for one, other in zip(seen, seen[1:], strict=False)
-            if one.host != other.host and other.at - one.at < ASK_SECONDS / 2
+            for one, other in itertools.pairwise(seen)
+            if one.host != other.host and one.round == other.round
         ]
 
     def check(self) -> None:
@@ -138,8 +140,8 @@ class Oracle:
             for one, other, seconds in self.overlaps(address):
                 faults.append(f"{one.host} and {other.host} both held {address} for {seconds * 1000:.0f} ms")
             if quarrels := self.quarrels(address):
-                one, other = quarrels[0]
-                faults.append(f"{one.host} and {other.host} both answered for {address}, {len(quarrels)} times")
+                first, second = quarrels[0]
+                faults.append(f"{first.host} and {second.host} both answered for {address}, {len(quarrels)} times")
         if faults:
             raise AssertionError("; ".join(faults))
 
@@ -180,6 +182,6 @@ class Oracle:
 
     def _take_answer(self, line: Line) -> None:
         if line["address"] in self._addresses:
-            name = self._hosts.get(line["mac"], line["mac"])
+            name = self._hosts.get(line["mac"]) or str(line["mac"])
             with self._lock:
-                self._answers.append(Answer(line["at"], line["address"], name))
+                self._answers.append(Answer(line["at"], line["round"], line["address"], name))

@@ -18,7 +18,9 @@ def page(host: Host, url: str, seconds: float = 1) -> str:
 
 
 def test_every_host_is_a_debian_of_its_own_with_systemd_as_its_first_process(lab: Lab) -> None:
-    seen = lab.each(lambda host: host.run("cat /proc/1/comm; hostname; cat /etc/machine-id; stat -c %i /proc/1/ns/net").out)
+    seen = lab.each(
+        lambda host: host.run("cat /proc/1/comm; hostname; cat /etc/machine-id; stat -c %i /proc/1/ns/net").out
+    )
     for name, (init, hostname, *_) in zip(lab.hosts, map(str.split, seen), strict=True):
         assert (init, hostname) == ("systemd", name)
     assert len(set(seen)) == len(lab.hosts)
@@ -27,7 +29,11 @@ def test_every_host_is_a_debian_of_its_own_with_systemd_as_its_first_process(lab
 
 def test_only_what_a_hosts_role_asks_for_is_started(lab: Lab) -> None:
     daemons = "nginx postgresql mariadb keepalived ssh"
-    assert lab.web.run(f"systemctl is-active {daemons}", check=False).out.split() == ["active", *["inactive"] * 3, "active"]
+    assert lab.web.run(f"systemctl is-active {daemons}", check=False).out.split() == [
+        "active",
+        *["inactive"] * 3,
+        "active",
+    ]
     assert lab.third.run(f"systemctl is-active {daemons}", check=False).out.split() == [*["inactive"] * 4, "active"]
 
 
@@ -172,7 +178,10 @@ def test_a_small_disk_fills_up_and_keeps_what_was_there(lab: Lab) -> None:
     assert "No space left" in lab.third.run("head -c 1m /dev/zero > /srv/content/big", check=False).err
     lab.third.run("rm /srv/content/big")
     assert "No space left" in lab.third.run("for n in $(seq 30); do touch /srv/content/$n; done", check=False).err
-    assert "No space left" in lab.third.run("systemd-run -qP -p ProtectSystem=yes sh -c 'touch /srv/content/x'", check=False).err
+    assert (
+        "No space left"
+        in lab.third.run("systemd-run -qP -p ProtectSystem=yes sh -c 'touch /srv/content/x'", check=False).err
+    )
     lab.third.large_disk("/srv/content")
     assert lab.third.run("ls /srv/content").out == "page\n"
 
@@ -237,5 +246,5 @@ def test_the_journal_can_be_read_whether_the_host_lives_or_not(lab: Lab, tmp_pat
     lab.third.power_off()
     lab.save_logs(tmp_path)
     assert "the last words" in (tmp_path / "third.log").read_text()
-    assert "Started" in (tmp_path / "web.log").read_text()
+    assert "sshd" in (tmp_path / "web.log").read_text()
     lab.third.boot()

@@ -136,12 +136,22 @@ def test_two_labs_at_once_know_nothing_of_each_other(make_lab: MakeLab) -> None:
     assert other.monitor.run("curl -s http://10.77.0.11/build-id").out == "other\n"
 
 
+def test_disks_can_be_real_ones_and_are_removed_too(make_lab: MakeLab, tmp_path: Path) -> None:
+    lab = make_lab(["web"], disks=tmp_path)
+    lab.web.write("/srv/note", "kept")
+    assert len(list(tmp_path.rglob("upper/srv/note"))) == 1
+    lab.web.power_off()
+    lab.web.boot()
+    assert lab.web.read("/srv/note") == "kept"
+    lab.down()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lab_that_fails_to_come_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     needs_lab()
     lab = Lab(["web"])
-    # A file that no host can have: the host's boot config claims an address that isn't one.
     monkeypatch.setattr(lab, "_service", ["10.77.0.999/24"])
-    with pytest.raises(Exception, match="web didn't boot: .*10.77.0.999"):
+    with pytest.raises(Exception, match=r"web didn't boot: .*10\.77\.0\.999"):
         lab.up()
     assert not lab.state.exists()
     assert not cgroup_of(lab.state).exists()

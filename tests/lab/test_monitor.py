@@ -1,6 +1,7 @@
 """The monitor host: the daemon's code and requirements are there, and the power outlets obey it."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -16,12 +17,12 @@ CONFINED = "-p DynamicUser=yes -p ProtectSystem=strict -p PrivateDevices=yes -p 
 
 
 def test_the_work_trees_code_runs_with_the_locked_requirements(lab: Lab) -> None:
-    done = lab.monitor.run(
-        "python3 -c 'import sys; sys.path.insert(0, \"/opt/failover/lib\"); import failover, paramiko, pydantic, yaml, httpx; "
-        "print(failover.__file__, pydantic.VERSION)'"
-    )
+    program = "import failover, paramiko, pydantic, yaml, httpx; print(failover.__file__, pydantic.VERSION)"
+    done = lab.monitor.run(["env", "PYTHONPATH=/opt/failover/lib", "python3", "-c", program])
     assert done.out.startswith("/opt/failover/lib/failover/__init__.py 2.")
-    assert lab.monitor.read("/opt/failover/lib/failover/__init__.py") == (REPOSITORY / "failover/__init__.py").read_text()
+    assert (
+        lab.monitor.read("/opt/failover/lib/failover/__init__.py") == (REPOSITORY / "failover/__init__.py").read_text()
+    )
     assert lab.monitor.run("touch /opt/failover/lib/failover/x", check=False).code != 0
     assert lab.monitor.run("test -x /usr/bin/failover").code == 0
 
@@ -65,10 +66,18 @@ def test_more_packages_can_be_laid_over_the_root(make_lab: MakeLab) -> None:
 def test_a_person_can_play(lab: Lab) -> None:
     words = "hosts\non web hostname\ncut web\nfaults\nheal\noff web\nhosts\nbogus\ncut nosuch\nvisit\nquit\n"
     play = subprocess.run(
-        ["python3", "-m", "tests.lab", "web"], cwd=REPOSITORY, input=words, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-m", "tests.lab", "web"],
+        cwd=REPOSITORY,
+        input=words,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-    for seen in ("web          on   10.77.0.100", "unplugged: web", "web          off", "'bogus' is no command", "no host 'nosuch'",
-                 "web held 10.77.0.100", "the lab is gone"):  # fmt: skip
+    for seen in (
+        "web          on   10.77.0.100", "unplugged: web", "web          off", "'bogus' is no command",
+        "no host 'nosuch'", "web held 10.77.0.100", "the lab is gone",
+    ):  # fmt: skip
         assert seen in play.stdout
 
 

@@ -1,5 +1,6 @@
 """A visitor of the site, behind the router, who asks for a page every 10 ms and remembers every reply."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -138,7 +139,7 @@ class Visitor:
             ends.append(max(reply.ended for reply in replies))
         return [
             Outage(start, end, sum(not reply.good and start < reply.ended <= end for reply in replies))
-            for start, end in zip(ends, ends[1:], strict=False)
+            for start, end in itertools.pairwise(ends)
             if end - start > longer_than
         ]
 

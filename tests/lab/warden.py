@@ -20,6 +20,7 @@ from pathlib import Path
 
 PREFIX = "failover-lab-"
 ALIVE = "alive"
+ELSEWHERE = "elsewhere"  # names the folder of the hosts' disks, if that isn't inside the folder of state
 
 
 def hold(life_seconds: float) -> None:
@@ -62,6 +63,8 @@ def remove(state: Path, cgroup: Path, within_seconds: float = 15) -> None:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
+    with contextlib.suppress(OSError):
+        shutil.rmtree((state / ELSEWHERE).read_text(), ignore_errors=True)
     shutil.rmtree(state, ignore_errors=True)
 
 

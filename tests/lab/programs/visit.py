@@ -15,7 +15,7 @@ AT_ONCE = 400
 BODY_LIMIT = 4_000_000
 
 
-async def request(address, port, host, path):
+async def request(address: str, port: int, host: str, path: str) -> tuple[int, dict[str, str], bytes]:
     """One GET: (status, headers, body)."""
     reader, writer = await asyncio.open_connection(address, port)
     try:
@@ -29,7 +29,7 @@ async def request(address, port, host, path):
         writer.close()
 
 
-def builds(path, body):
+def builds(path: str, body: bytes) -> list[str]:
     """Every build that the body claims to be from; ``?`` if a page lacks its last line."""
     lines = body.decode(errors="replace").splitlines()
     if path.endswith("build-id"):
@@ -37,17 +37,22 @@ def builds(path, body):
     marks = [line.startswith("<!-- build ") and line.endswith(" -->") for line in lines]
     if not marks or not marks[0]:
         return []
-    found = {line.split()[2] for line, is_mark in zip(lines, marks) if is_mark}
+    found = {line.split()[2] for line, is_mark in zip(lines, marks, strict=True) if is_mark}
     return sorted(found if len(marks) > 1 and marks[-1] else found | {"?"})
 
 
-async def visit(address, port, timeout, host, path):
+async def visit(address: str, port: int, limit_seconds: float, host: str, path: str) -> None:
     """One request, bounded in time, and its line."""
-    line = {"began": time.time(), "path": path}
+    line: dict[str, object] = {"began": time.time(), "path": path}
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit_seconds):
             status, headers, body = await request(address, port, host, path)
-        line |= {"status": status, "by": headers.get("x-served-by", ""), "bytes": len(body), "builds": builds(path, body)}
+        line |= {
+            "status": status,
+            "by": headers.get("x-served-by", ""),
+            "bytes": len(body),
+            "builds": builds(path, body),
+        }
     except (OSError, EOFError, TimeoutError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
         line["error"] = type(error).__name__ + (f": {error}" if str(error) else "")
     line["ended"] = time.time()
@@ -55,15 +60,16 @@ async def visit(address, port, timeout, host, path):
     sys.stdout.flush()
 
 
-async def main():
+async def main() -> None:
     """Keep the rhythm; drop a beat rather than have more than `AT_ONCE` requests under way."""
-    address, port, every, timeout, host = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+    address, port, host = sys.argv[1], int(sys.argv[2]), sys.argv[5]
+    every, limit_seconds = float(sys.argv[3]), float(sys.argv[4])
     paths = itertools.cycle(sys.argv[6:])
-    running = set()
+    running: set[asyncio.Task[None]] = set()
     due = time.monotonic()
     while True:
         if len(running) < AT_ONCE:
-            task = asyncio.create_task(visit(address, port, timeout, host, next(paths)))
+            task = asyncio.create_task(visit(address, port, limit_seconds, host, next(paths)))
             running.add(task)
             task.add_done_callback(running.discard)
         due = max(due + every, time.monotonic() - 1)

@@ -1,6 +1,7 @@
 """Prints every IP address that this network namespace has, gains and loses, as JSON lines (rtnetlink(7)).
 
-``{"at": 1700000000.123, "held": true, "address": "10.77.0.100"}``; after the first listing ``{"at": .., "ready": true}``.
+``{"at": 1700000000.123, "held": true, "address": "10.77.0.100"}``; after the first listing
+``{"at": .., "ready": true}``.
 An IPv6 address counts as held once duplicate detection is over, and not if it failed.
 """
 
@@ -11,15 +12,16 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 
 RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x10, 0x100
-NLMSG_ERROR, NLMSG_DONE, RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 2, 3, 20, 21, 22
+NLMSG_DONE, RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 3, 20, 21, 22
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_F_OPTIMISTIC = 0x08, 0x40, 0x04
 
 
-def messages(data):
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(type, body) of each netlink message."""
     while len(data) >= 16:
         length, kind = struct.unpack_from("=IH", data)
@@ -27,10 +29,10 @@ def messages(data):
         data = data[(length + 3) & ~3 :]
 
 
-def address_of(body):
+def address_of(body: bytes) -> tuple[str, bool]:
     """(address, is it usable) of one address message."""
     family, _, flags = struct.unpack_from("=BBB", body)
-    found = {}
+    found: dict[int, bytes] = {}
     data = body[8:]
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
@@ -38,18 +40,18 @@ def address_of(body):
         data = data[(length + 3) & ~3 :]
     if IFA_FLAGS in found:
         flags = struct.unpack("=I", found[IFA_FLAGS])[0]
-    raw = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
+    raw = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
     waiting = flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC
     return socket.inet_ntop(family, raw), not (waiting or flags & IFA_F_DADFAILED)
 
 
-def say(at, **what):
+def say(at: float, **what: object) -> None:
     """One line, at once."""
     sys.stdout.write(json.dumps({"at": at, **what}) + "\n")
     sys.stdout.flush()
 
 
-def main():
+def main() -> None:
     """Subscribe first, then ask for what is there: nothing falls between the two."""
     os.nice(-10)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as line:

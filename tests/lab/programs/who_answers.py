@@ -1,11 +1,12 @@
 """Asks the segment again and again who has an address, and prints each answer's hardware address, as JSON lines.
 
 usage: who_answers.py INTERFACE EVERY_SECONDS ADDRESS...
-``{"at": .., "address": "10.77.0.100", "mac": "02:00:..."}``, timed by the kernel when the frame came in.
+``{"at": .., "round": 7, "address": "10.77.0.100", "mac": "02:00:..."}``, timed by the kernel when the frame came in. Only
+answers to us count, not announcements to all: two in one round are two hosts that both feel addressed.
 
-The questions change nobody's mind: an ARP probe (RFC 5227) has no sender's address that a neighbour could learn, and the
-neighbour solicitation (RFC 4861) comes from an address that nobody else uses, so the answer goes to us alone. A test of
-gratuitous announcements therefore isn't spoilt by being watched.
+The questions change nobody's mind: an ARP probe (RFC 5227) has no sender's address that a neighbour could learn, and
+the neighbour solicitation (RFC 4861) comes from an address that nobody else uses, so the answer goes to us alone. A test
+of gratuitous announcements therefore isn't spoilt by being watched.
 """
 
 import ipaddress
@@ -23,18 +24,18 @@ NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 OWN_IPV6 = ipaddress.ip_address("fe80::feed:beef:1").packed
 
 
-def text(mac):
+def text(mac: bytes) -> str:
     """A hardware address as people write it."""
     return ":".join(f"{byte:02x}" for byte in mac)
 
 
-def arp_question(own, address):
+def arp_question(own: bytes, address: bytes) -> bytes:
     """Who has this IPv4 address? Asked by nobody in particular."""
     body = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), address)
     return b"\xff" * 6 + own + struct.pack("!H", ETH_P_ARP) + body
 
 
-def nd_question(own, address):
+def nd_question(own: bytes, address: bytes) -> bytes:
     """Who has this IPv6 address?"""
     target = ipaddress.ip_address("ff02::1:ff00:0").packed[:13] + address[13:]
     body = struct.pack("!BBHI16sBB6s", NEIGHBOUR_SOLICITATION, 0, 0, 0, address, 1, 1, own)
@@ -44,15 +45,15 @@ def nd_question(own, address):
     return b"\x33\x33" + target[12:] + own + struct.pack("!H", ETH_P_IPV6) + header + body
 
 
-def checksum(data):
+def checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def answer(frame):
+def answer(frame: bytes) -> tuple[str, str] | None:
     """(address, mac) if the frame is an answer."""
     kind = struct.unpack_from("!H", frame, 12)[0]
     if kind == ETH_P_ARP and struct.unpack_from("!H", frame, 20)[0] == 2:
@@ -62,7 +63,7 @@ def answer(frame):
     return None
 
 
-def main():
+def main() -> None:
     """Ask, listen, ask again."""
     os.nice(-10)
     interface, every = sys.argv[1], float(sys.argv[2])
@@ -75,21 +76,21 @@ def main():
         for address in sys.argv[3:]:
             ip = ipaddress.ip_address(address)
             questions.append((arp_question if ip.version == 4 else nd_question)(own, ip.packed))
-        due = time.monotonic()
+        due, count = time.monotonic(), 0
         while True:
             left = due - time.monotonic()
             if left <= 0:
                 for question in questions:
                     line.send(question)
-                due = max(due + every, time.monotonic())
+                due, count = max(due + every, time.monotonic()), count + 1
                 continue
             if not select.select([line], [], [], left)[0]:
                 continue
             frame, extra, _, sender = line.recvmsg(2048, 256)
-            if sender[2] == socket.PACKET_OUTGOING or (found := answer(frame)) is None:
+            if sender[2] != socket.PACKET_HOST or (found := answer(frame)) is None:
                 continue
             seconds, nanos = next(struct.unpack("=qq", data[:16]) for _, kind, data in extra if kind == SO_TIMESTAMPNS)
-            line_out = {"at": seconds + nanos / 1e9, "address": found[0], "mac": found[1]}
+            line_out = {"at": seconds + nanos / 1e9, "round": count, "address": found[0], "mac": found[1]}
             sys.stdout.write(json.dumps(line_out) + "\n")
             sys.stdout.flush()
 
