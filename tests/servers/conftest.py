@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.sshd import Sshd
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """A running sshd whose key is pinned and whose forced command is the toy helper."""
+    server = Sshd(tmp_path)
+    server.pin()
+    server.allow(server.key.with_suffix(".pub"))
+    server.start()
+    yield server
+    server.thaw()
+    server.stop()
