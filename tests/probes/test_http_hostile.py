@@ -159,7 +159,7 @@ async def test_a_redirect_loop_ends(stage: Stage, sight: ToySight) -> None:
     assert len(heard) == 4
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://127.0.0.1/", "http://[:bad/", "http:///x"])
+@pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://127.0.0.1/", "http://[:bad/"])
 async def test_a_redirect_to_nowhere_is_down(stage: Stage, sight: ToySight, to: str) -> None:
     port = await stage.serve(saying(redirect(to)))
     reading = await HttpProbe(url=f"http://127.0.0.1:{port}/").take("w", sight)
