@@ -40,8 +40,9 @@ started.
 """
 
 from .clock import FakeClock
+from .commands import Background, Done
 from .errors import LabError, LabTimeout, LabUnavailable
-from .host import Background, Done, Host
+from .host import Host
 from .lab import BUILDS, EVERYONE, Lab
 from .needs import missing_requirements
 from .net import SERVICE_ADDRESSES, Fault

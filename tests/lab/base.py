@@ -196,7 +196,7 @@ def _build_root(into: Path) -> None:
 
 def _build_packages(into: Path, below: Path, names: Sequence[str]) -> None:
     _install(into, below, names)
-    # Whatever these packages switched on for boot, by systemd's links or by System V's, stays off until it is asked for.
+    # Whatever these packages switched on for boot, by systemd's links or by System V's, stays off until asked for.
     for link in (*into.glob("etc/systemd/system/*.wants/*"), *into.glob("etc/rc?.d/S*")):
         link.unlink()
 

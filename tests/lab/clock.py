@@ -3,8 +3,8 @@
 Linux has no namespace for the wall clock (time_namespaces(7) covers only CLOCK_MONOTONIC and CLOCK_BOOTTIME), and
 setting it for real would set this machine's. So one service at a time lives in another time, by a preloaded library:
 what it reads from the C library (as Python does) is shifted. Its monotonic clock and its timeouts are true, as they are
-when an administrator sets the clock; so are the times of the files it writes. Programs that ask the kernel directly (Go)
-or run setuid notice nothing.
+when an administrator sets the clock; so are the times of the files it writes. Programs that ask the kernel directly
+(Go) or run setuid notice nothing.
 """
 
 import struct

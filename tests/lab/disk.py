@@ -28,7 +28,7 @@ def make_key(file: Path, comment: str) -> str:
 
 
 def seed(
-    into: Path, name: str, plan: Mapping[str, tuple[Plug, ...]], keys: Path, build: str | None, *, units: Path | None
+    into: Path, name: str, plan: Mapping[str, tuple[Plug, ...]], keys: Path, build: str | None, *, units: Path
 ) -> None:
     """Fill a folder with the files that only this host has (and those that all lab hosts have)."""
     shutil.copytree(FILES, into, copy_function=shutil.copy)
@@ -55,7 +55,7 @@ def seed(
         _seed_monitor(into, plan, keys, units)
 
 
-def _seed_monitor(into: Path, plan: Mapping[str, tuple[Plug, ...]], keys: Path, units: Path | None) -> None:
+def _seed_monitor(into: Path, plan: Mapping[str, tuple[Plug, ...]], keys: Path, units: Path) -> None:
     """The operator's own access to every server, whose host keys are known; and the project's units."""
     _copy(keys / "operator", into / "root/.ssh/id_ed25519", 0o600)
     _copy(keys / "operator.pub", into / "root/.ssh/id_ed25519.pub", 0o644)
@@ -64,8 +64,6 @@ def _seed_monitor(into: Path, plan: Mapping[str, tuple[Plug, ...]], keys: Path, 
         kind, key = (keys / f"host-{name}.pub").read_text().split()[:2]
         known.append(f"{name},{cards[0].ipv4},{cards[0].ipv6} {kind} {key}\n")
     _put(into, "root/.ssh/known_hosts", "".join(known))
-    if units is None or not units.is_dir():
-        return
     for file in sorted(units.rglob("*")):
         if file.suffix in {".service", ".socket", ".timer", ".path", ".target"}:
             _copy(file, into / "etc/systemd/system" / file.name, 0o644)

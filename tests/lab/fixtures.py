@@ -1,8 +1,8 @@
 """pytest's door to the lab: ``from tests.lab.fixtures import make_lab, pytest_runtest_makereport`` in a conftest.
 
-``make_lab(["web", "client"])`` gives a lab that is up, and takes it down after the test. `shared_lab` makes a fixture of
-one lab for all tests of a module. Where the lab can't run, its tests fail if ``CI`` is set in the environment, and are
-skipped with the reason elsewhere. When a test fails, the hosts' journals are saved, and the report says where.
+``make_lab(["web", "client"])`` gives a lab that is up, and takes it down after the test. `shared_lab` makes a fixture
+of one lab for all tests of a module. Where the lab can't run, its tests fail if ``CI`` is set in the environment, and
+are skipped with the reason elsewhere. When a test fails, the hosts' journals are saved, and the report says where.
 """
 
 import os

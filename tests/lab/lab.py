@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ class Lab:
         service: addresses that ``web`` holds at its first boot (not after a reboot: see `Host.boot_addresses`).
         builds: the site's build by host at the start.
         packages: more Debian packages, for every host.
+        units: a folder of systemd units, sysusers and tmpfiles for the monitor.
         disks: a folder for the hosts' disks; by default they are in memory, and quick.
         life_seconds: when this is over, everything ends, whoever still uses it.
 
@@ -47,7 +49,7 @@ class Lab:
     def __init__(
         self, hosts: Iterable[str] = EVERYONE, *, service: Sequence[str] = net.SERVICE_ADDRESSES,
         builds: Mapping[str, str] = BUILDS, packages: Sequence[str] = (), disks: Path | None = None,
-        life_seconds: float = LIFE_SECONDS,
+        units: Path = base.REPOSITORY / "systemd", life_seconds: float = LIFE_SECONDS,
     ) -> None:  # fmt: skip
         names = list(dict.fromkeys(hosts))
         if "client" in names and "router" not in names:
@@ -59,6 +61,7 @@ class Lab:
         self._builds = dict(builds)
         self._packages = list(packages)
         self._disks = disks
+        self._units = units
         self._life_seconds = life_seconds
         self._warden: subprocess.Popen[bytes] | None = None
 
@@ -110,9 +113,8 @@ class Lab:
                     name, cards, switch, self.state / name, cgroup / name, below, disks, mounts,
                     self._service if name == "web" else [],
                 )  # fmt: skip
-                units = base.REPOSITORY / "systemd"
                 seed = self.state / name / "seed"
-                disk.seed(seed, name, self.plan, self.state / "keys", self._builds.get(name), units=units)
+                disk.seed(seed, name, self.plan, self.state / "keys", self._builds.get(name), units=self._units)
             self.outlets = PowerOutlets(self.state / "pdu" / "socket", self.hosts)
             self.each(lambda host: host.boot())
         except BaseException:
@@ -137,6 +139,8 @@ class Lab:
                 self._warden = None
         for host in self.hosts.values():
             host.bury()
+        if state := self.__dict__.get("state"):
+            shutil.rmtree(state, ignore_errors=True)  # there is something left only if there never was a warden
 
     def each(self, do: Callable[[Host], T], names: Iterable[str] | None = None) -> list[T]:
         """Do something with many hosts (all, if none is named) at the same time; the first error is raised."""

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .commands import beside
 from .errors import LabError
-from .host import Host, beside
 from .lab import Lab
 from .lines import Line, Lines
+from .machine import Machine
 from .net import SERVICE_ADDRESSES, names_on_wire
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -145,13 +146,13 @@ class Oracle:
         if faults:
             raise AssertionError("; ".join(faults))
 
-    def _power(self, host: Host, state: str, at: float) -> None:
+    def _power(self, host: Machine, state: str, at: float) -> None:
         if state == "on":
             self._watch(host, at)
         else:
             self._gone(host.name, at)
 
-    def _watch(self, host: Host, booted: float | None) -> None:
+    def _watch(self, host: Machine, booted: float | None) -> None:
         """Attach to a host. What it has when it has just booted counts from the moment it got power."""
         ready = threading.Event()
 

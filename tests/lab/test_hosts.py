@@ -85,10 +85,10 @@ def test_a_command_that_never_ends_is_killed_with_its_children(lab: Lab) -> None
 def test_a_command_in_the_background_runs_until_it_is_stopped(lab: Lab) -> None:
     ticking = lab.web.start("while :; do echo tick; sleep 0.05; done")
     time.sleep(0.3)
-    assert ticking.running
+    states = [ticking.running]
     assert "tick\ntick\n" in ticking.output()
     ticking.stop()
-    assert not ticking.running
+    assert [*states, ticking.running] == [True, False]
     assert lab.web.start("exit 4").wait(5) == 4
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,22 @@ def test_the_projects_units_are_installed_and_not_started(lab: Lab) -> None:
     for unit in (REPOSITORY / "systemd").glob("*.service"):
         assert lab.monitor.run(f"systemctl show -P LoadState {unit.name}").out == "loaded\n"
         assert lab.monitor.run(f"systemctl is-active {unit.name}", check=False).out == "inactive\n"
+
+
+UNITS = {
+    "sitter.service": "[Service]\nUser=sitter\nExecStart=/usr/bin/touch /var/lib/sitter/was-here\nType=oneshot\n",
+    "sysusers.d/sitter.conf": 'u sitter - "a user of the unit" /var/lib/sitter\n',
+    "tmpfiles.d/sitter.conf": "d /var/lib/sitter 0750 sitter sitter\n",
+}
+
+
+def test_a_unit_has_the_user_and_the_folders_it_asks_for(make_lab: MakeLab, tmp_path: Path) -> None:
+    for name, text in UNITS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    lab = make_lab(["monitor"], units=tmp_path)
+    lab.monitor.run("systemctl start sitter")
+    assert lab.monitor.run("stat -c %U /var/lib/sitter/was-here").out == "sitter\n"
 
 
 def test_a_confined_service_can_cut_and_give_power_and_is_told_when_it_is_so(lab: Lab) -> None:

@@ -1,12 +1,12 @@
 """Asks the segment again and again who has an address, and prints each answer's hardware address, as JSON lines.
 
 usage: who_answers.py INTERFACE EVERY_SECONDS ADDRESS...
-``{"at": .., "round": 7, "address": "10.77.0.100", "mac": "02:00:..."}``, timed by the kernel when the frame came in. Only
-answers to us count, not announcements to all: two in one round are two hosts that both feel addressed.
+``{"at": .., "round": 7, "address": "10.77.0.100", "mac": "02:00:..."}``, timed by the kernel when the frame came in.
+Only answers to us count, not announcements to all: two in one round are two hosts that both feel addressed.
 
 The questions change nobody's mind: an ARP probe (RFC 5227) has no sender's address that a neighbour could learn, and
-the neighbour solicitation (RFC 4861) comes from an address that nobody else uses, so the answer goes to us alone. A test
-of gratuitous announcements therefore isn't spoilt by being watched.
+the neighbour solicitation (RFC 4861) comes from an address that nobody else uses, so the answer goes to us alone. A
+test of gratuitous announcements therefore isn't spoilt by being watched.
 """
 
 import ipaddress
