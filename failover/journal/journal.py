@@ -109,7 +109,8 @@ class Journal:
         """Write one event; it is on the disk when this returns.
 
         Raises:
-            JournalUnwritable: it is not, so what it announces must not happen.
+            JournalUnwritable: what it announces must not happen. After a failed sync the event may all the same be
+                found at the next start: an intent whose effect never was, so ask the world, as after any crash.
             TypeError, ValueError: ``data`` isn't JSON.
         """
         try:

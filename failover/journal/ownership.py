@@ -51,7 +51,7 @@ class Ballast:
     It is thrown out slice by slice, because whatever filled the disk takes what is freed at once.
     """
 
-    def __init__(self, journal: Path, size_bytes: int, slice_bytes: int = 64 * 1024) -> None:
+    def __init__(self, journal: Path, size_bytes: int, slice_bytes: int = 16 * 1024) -> None:
         self._path = journal.with_name(journal.name + ".ballast")
         self._size = size_bytes
         self._slice = slice_bytes
