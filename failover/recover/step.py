@@ -77,6 +77,10 @@ class Step(BaseModel):
         """Why the step can't be taken back safely, or None. Asked of every step before the first is taken back."""
         return None
 
+    def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+        """Kind and data of the event that tells others what a change of this step brought about, if it has its own."""
+        return None
+
     def enough(self, scene: Scene) -> str | None:
         """Why, with this step done, the run has reached its aim and nothing more is to be done; usually None."""
         return None

@@ -105,6 +105,15 @@ class ContentSynced(Step):
         says = f"copy {self.path} from {source} to {target}: {wanted['files']} files, {wanted['bytes']} bytes"
         return Change(target, "content", args, says, within_seconds=self.within, tolerates=ANY_FAILURE)
 
+    def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+        """See :class:`Step`."""
+        told = {key: change.args[key] for key in ("source", "digest", "files", "bytes")}
+        seconds = outcome.answer.get("seconds")
+        verified_at = scene.now().isoformat()
+        return "content.copied", {
+            "role": scene.role.name, "server": change.server, **told, "seconds": seconds, "verified_at": verified_at
+        }  # fmt: skip
+
     def _judge(self, scene: Scene, target: str, outcome: Outcome) -> None:
         """Only what forbids acting is raised; a copy that failed is judged by the next look."""
         if outcome.kind in _AGAINST_ACTING and not scene.forced:

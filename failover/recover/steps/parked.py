@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from failover.recover.outcome import Outcome
 from failover.recover.proof import parked
 from failover.recover.scene import On, Scene
 from failover.recover.step import Change, Step, Todo
@@ -29,3 +30,9 @@ class Parked(Step):
             return
         args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "released"}
         yield Change(server, "address", args, f"park {address.ip} on {server}", within_seconds=5)
+
+    def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+        """See :class:`Step`."""
+        if change.verb != "address" or change.args["want"] != "released":
+            return None
+        return "server.parked", {"server": change.server, "address": self.address}

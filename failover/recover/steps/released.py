@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,7 +32,9 @@ class Released(Step):
 
     def words(self, scene: Scene) -> tuple[str, ...]:
         """See :class:`Step`."""
-        return (f"released:{self.address}",)
+        address = scene.addresses[self.address]
+        accepted = any(isinstance(proof, PersonProof) for proof in address.release)
+        return (f"released:{self.address}",) if accepted else ()
 
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`. Tries the proofs in the order of the config, each as long as it can still help."""
@@ -55,6 +57,12 @@ class Released(Step):
                 return  # whether that is proof, the next look says
         self._wait_for_proof(scene, address, found)
 
+    def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+        """See :class:`Step`."""
+        if change.verb != "address" or change.args["want"] != "released":
+            return None
+        return "server.parked", {"server": change.server, "address": self.address}
+
     def _let_go(self, server: str, address: Address) -> Change:
         args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "released"}
         return Change(
@@ -71,7 +79,7 @@ class Released(Step):
         seen = f"nothing proves that {scene.old} let go of {address.host}: {found.why}"
         if scene.kind is RunKind.SWITCH:
             raise StepRefused(f"{seen}; a switch is for two healthy servers")
-        if not any(isinstance(proof, PersonProof) for proof in address.release):
+        if not self.words(scene):
             raise NeedsPerson(
                 f"{seen}. The config accepts no person's word for {self.address}, so {scene.old} has to answer again, "
                 "or one of its other proofs has to hold",

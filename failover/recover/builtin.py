@@ -1,0 +1,27 @@
+"""Plans that the daemon keeps the world with, where nobody has to write one."""
+
+from __future__ import annotations
+
+from failover.model import Mode
+from failover.recover.plan import Plan
+from failover.recover.steps import AddressHeld, ContentSynced, Parked
+
+
+def park(role: str, address: str) -> Plan:
+    """Keep the standby quiet about an address: it came back, or something put the address on it (I10). For KEEP."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(Parked(address=address, on="standby"),))
+
+
+def reassert(role: str, address: str) -> Plan:
+    """Give the holder its address, which a reboot took from it: nothing else comes up by itself. For KEEP."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(AddressHeld(address=address),))
+
+
+def copy_ahead(role: str, content: ContentSynced) -> Plan:
+    """Have the content on the standby before it's needed; ``content`` is the step of the role's own plan. For AHEAD."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(content.model_copy(update={"on": "standby"}),))
+
+
+def follow(role: str, content: ContentSynced) -> Plan:
+    """Let what is published reach a holder that its source doesn't feed itself, as after a takeover. For AHEAD."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(content.model_copy(update={"on": "holder"}),))

@@ -1,0 +1,64 @@
+"""Requests that may still act: sent, and no answer came. What conflicts with one waits until it is void (I3).
+
+A helper refuses what comes after its ``not_after`` and ends what runs past its deadline, so that a request is void when
+twice its time is over: it may be begun at the last moment and then run for all of its time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_MARGIN_SECONDS = 0.5
+_EXCLUSIVE = frozenset({"held", "running"})
+"""What only one server may be or have at a time."""
+_SUBJECTS = {"address": "ip", "service": "unit", "database": "name"}
+"""What a change of that verb is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One request and the moment, on the monotonic clock, at which it can't act any more."""
+
+    server: str
+    verb: str
+    subject: str
+    want: str
+    void_at: float
+
+
+class Doubts:
+    """All of them, over the runs of one site. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._doubts: list[Doubt] = []
+
+    def add(self, server: str, verb: str, args: Mapping[str, Any], within_seconds: float) -> None:
+        """The request was sent with that time; it may be done, or be done yet."""
+        if verb in _SUBJECTS:
+            void_at = self._clock() + 2 * within_seconds + _MARGIN_SECONDS
+            doubt = Doubt(server, verb, str(args.get(_SUBJECTS[verb])), str(args.get("want")), void_at)
+            with self._lock:
+                self._doubts = [kept for kept in self._doubts if kept.void_at > self._clock()] + [doubt]
+
+    def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any]) -> float:
+        """How long to wait until nothing can act any more that conflicts with this; 0 when nothing can."""
+        subject, want, now = str(args.get(_SUBJECTS.get(verb, ""))), str(args.get("want")), self._clock()
+        with self._lock:
+            against = [
+                doubt.void_at - now
+                for doubt in self._doubts
+                if (doubt.verb, doubt.subject) == (verb, subject) and _conflict(doubt, server, want)
+            ]
+        return max([0.0, *against])
+
+
+def _conflict(doubt: Doubt, server: str, want: str) -> bool:
+    """On one server another wish; on two the same wish that only one may have. A repetition doesn't conflict."""
+    if doubt.server == server:
+        return doubt.want != want
+    return want in _EXCLUSIVE and doubt.want in _EXCLUSIVE | {"restarted"}

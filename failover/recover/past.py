@@ -1,0 +1,78 @@
+"""What the journal says of earlier runs that matters to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from failover.journal import Journal
+from failover.journal.queries import RunView, runs
+from failover.model import Event, RunKind, utc_now
+
+_DOUBT_FOR = timedelta(hours=1)
+"""How far back a request can matter: longer than any deadline, and than any jump of the clock that passes unnoticed."""
+_MOVES = (RunKind.RECOVER, RunKind.SWITCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change that was sent, and of which nobody knows whether it was done."""
+
+    server: str
+    verb: str
+    args: Mapping[str, Any]
+    within_seconds: float
+
+
+class Past:
+    """Asks the journal of one site."""
+
+    def __init__(self, journal: Journal, site: str, now: Callable[[], datetime] = utc_now) -> None:
+        self._journal = journal
+        self._site = site
+        self._now = now
+
+    def unfinished(self) -> list[RunView]:
+        """Runs that were opened and not ended, oldest first."""
+        heads = self._journal.events(site=self._site, kinds=["run.opened", "run.resumed", "run.ended"])
+        return [self._view(view.number) for view in runs(heads) if not view.state.ended]
+
+    def _view(self, number: int) -> RunView:
+        return runs(self._journal.events(run=number))[0]
+
+    def requests_in_doubt(self) -> list[Request]:
+        """Requests of the last hour that may still act: no outcome was written, or an unknown one."""
+        since = self._now() - _DOUBT_FOR
+        kinds = ["change.intended", "change.outcome"]
+        newest = self._journal.events(site=self._site, kinds=kinds, newest_first=True, limit=1000)
+        known = {
+            (event.run, event.data["change"])
+            for event in newest
+            if event.kind == "change.outcome" and event.data["result"] != "unknown"
+        }
+        return [
+            Request(event.data["server"], event.data["verb"], event.data["args"], event.data["within_seconds"])
+            for event in newest
+            if event.kind == "change.intended" and event.at >= since and (event.run, event.data["change"]) not in known
+        ]
+
+    def unsettled(self, role: str) -> RunView | None:
+        """The newest move of a role, if it ended so that the stored map of roles may not be the world's."""
+        last: tuple[Event, Event | None] | None = None
+        for event in self._journal.events(site=self._site, kinds=["run.opened", "run.resumed", "run.ended"]):
+            if event.kind == "run.opened" and event.data.get("role") == role and event.data["kind"] in _MOVES:
+                last = (event, None)
+            elif last and event.run == last[0].run:
+                last = (last[0], event if event.kind == "run.ended" else None)
+        if last is None or (last[1] is not None and last[1].data.get("settled", False)):
+            return None
+        return self._view(int(last[0].run or 0))
+
+    def moved_since(self, view: RunView) -> int | None:
+        """The number of a newer run that moved the same role, if there is one."""
+        for event in self._journal.events(site=self._site, kinds=["role.moved"], newest_first=True, limit=50):
+            if event.data["role"] == view.role and event.run is not None and event.run > view.number:
+                return event.run
+        return None

@@ -1,0 +1,359 @@
+"""The runs of one site: one at a time, each in a thread of its own, resumed after a crash, never done twice."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from failover.errors import Busy, FailoverError, JournalUnwritable, NotAllowed, NotFound
+from failover.journal import Journal
+from failover.journal.queries import RunView
+from failover.model import Cause, RunKind, RunState, Token, format_span
+from failover.recover.control import Clock, Control, Halted
+from failover.recover.doubts import Doubts
+from failover.recover.dry import DryRun, dry_run
+from failover.recover.engine import Engine, Setting
+from failover.recover.past import Past
+from failover.recover.plan import Plan
+from failover.recover.run import DONE_BY_HAND, RunJournal
+from failover.recover.scene import RoleNow, Scene
+from failover.recover.undo import End
+
+log = logging.getLogger(__name__)
+DAEMON = "daemon"
+SceneFor = Callable[[str, RunKind], Scene]
+"""The world for a run of that role and kind; who is ``old`` and ``new`` in it is set here."""
+Spawn = Callable[[Callable[[], None], str], None]
+
+
+def in_a_thread(work: Callable[[], None], name: str) -> None:
+    """Run it in a thread of its own."""
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
+@dataclass(eq=False, slots=True)
+class _Live:
+    """A run that is under way."""
+
+    record: RunJournal
+    control: Control
+    engine: Engine
+    began: float
+    trouble: str | None = None
+    """Why it stopped, when the journal couldn't be told."""
+
+
+class Runner:
+    """Starts runs, carries them out, and lets people reach into them. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        site: str,
+        journal: Journal,
+        scene_for: SceneFor,
+        plans: Callable[[], Mapping[str, Plan]],
+        *,
+        clock: Clock | None = None,
+        spawn: Spawn = in_a_thread,
+    ) -> None:
+        self._site = site
+        self._journal = journal
+        self._scene_for = scene_for
+        self._plans = plans
+        self._clock = clock or Clock()
+        self._spawn = spawn
+        self._past = Past(journal, site, self._clock.now)
+        self._doubts = Doubts(self._clock.monotonic)
+        self._idle = threading.Condition(threading.RLock())
+        self._live: dict[int, _Live] = {}
+        self._stuck: dict[int, str] = {}
+        self._callbacks: list[Callable[[RunView], None]] = []
+        self._closing = False
+        for change in self._past.requests_in_doubt():
+            self._doubts.add(change.server, change.verb, change.args, change.within_seconds)
+
+    # begin -----------------------------------------------------------------------------------------------------
+
+    def start(
+        self, plan_name: str, kind: RunKind, cause: Cause, *, force: bool = False, plan: Plan | None = None
+    ) -> RunView:
+        """Begin a run and return at once; ``plan`` for one that isn't in the config (:mod:`failover.recover.builtin`).
+
+        Raises:
+            Busy: another run is under way; it has its number. A run AHEAD gives way instead.
+            NotFound: no such plan. NotAllowed: the world isn't settled enough for a run that keeps it.
+            JournalUnwritable: nothing was begun.
+        """
+        plan = plan or self._plan(plan_name)
+        role = plan.role or plan_name
+        with self._idle:
+            self._make_way(kind)
+            if kind is RunKind.KEEP and (unsettled := self._past.unsettled(role)):
+                raise NotAllowed(
+                    f"run {unsettled.number} left open who answers for {role}: nothing is kept up until it is resumed "
+                    f"or aborted ({unsettled.reason})"
+                )
+            scene = self._scene(role, kind, forced=force)
+            number = self._journal.next_run()
+            token = Token(self._journal.epoch, number)
+            opened = {
+                "plan": plan_name, "kind": str(kind), "role": role, "old": scene.old, "new": scene.new,
+                "mode": str(plan.mode), "why": cause.why, "token": list(token), "plan_text": plan.text,
+                "plan_sha256": plan.sha256, "steps": [step.title(scene) for step in plan.steps], "forced": force,
+            }  # fmt: skip
+            record = RunJournal.open(self._journal, self._site, number, cause.by, opened)
+            live = self._enter(plan, scene, record, token)
+        self._spawn(lambda: self._carry(live, live.engine.run), f"run-{number}")
+        return record.view
+
+    def keep(self, plan_name: str, plan: Plan, kind: RunKind, cause: Cause) -> RunView | None:
+        """Begin a run of a builtin plan only if there is something to do or to say; None when there isn't.
+
+        Asks in the caller's thread; raises as :meth:`start`.
+        """
+        role = plan.role or plan_name
+        found = dry_run(plan_name, plan, self._scene(role, kind))
+        if not found.changes:
+            return None
+        return self.start(plan_name, kind, cause, plan=plan)
+
+    def dry(self, plan_name: str, kind: RunKind, *, plan: Plan | None = None) -> DryRun:
+        """All that a run would change now, and what would stop it; works when servers don't answer, and says so."""
+        plan = plan or self._plan(plan_name)
+        return dry_run(plan_name, plan, self._scene(plan.role or plan_name, kind))
+
+    def _make_way(self, kind: RunKind) -> None:
+        if self._closing:
+            raise NotAllowed("failover is stopping; nothing is begun any more")
+        for number, live in self._live.items():
+            if live.record.view.kind is RunKind.AHEAD and kind is not RunKind.AHEAD:
+                live.control.abort(f"gives way to a {kind} run")  # its next request is older than the new run's (I3)
+                continue
+            raise Busy(f"run {number} ({live.record.view.plan}, {live.record.view.kind}) is under way", run=number)
+
+    def _plan(self, name: str) -> Plan:
+        plans = self._plans()
+        if name not in plans:
+            raise NotFound(f"there is no plan {name!r}; there is {', '.join(sorted(plans)) or 'none'}")
+        return plans[name]
+
+    def _scene(self, role: str, kind: RunKind, *, forced: bool = False) -> Scene:
+        scene = self._scene_for(role, kind)
+        now = scene.role
+        old, new = (now.standby, now.holder) if kind is RunKind.KEEP else (now.holder, now.standby)
+        return replace(scene, kind=kind, old=old, new=new, forced=forced)
+
+    def _enter(self, plan: Plan, scene: Scene, record: RunJournal, token: Token) -> _Live:
+        control = Control(self._clock)
+        setting = Setting(control, self._clock, self._doubts, self._new_token, self._tell)
+        live = _Live(record, control, Engine(plan, scene, record, token, setting), self._clock.monotonic())
+        self._live[record.number] = live
+        self._stuck.pop(record.number, None)
+        return live
+
+    def _new_token(self) -> Token:
+        return Token(self._journal.epoch, self._journal.next_run())
+
+    # carry out -------------------------------------------------------------------------------------------------
+
+    def _carry(self, live: _Live, work: Callable[[], End]) -> None:
+        number = live.record.number
+        try:
+            end = self._ended(number, work)
+            live.record.ended(
+                end.state, end.reason, self._clock.monotonic() - live.began, settled=end.settled
+            )  # fmt: skip
+        except Halted:
+            log.info("run %d rests until the next start", number)
+        except FailoverError as error:
+            # What can't be written isn't done. The journal holds the run as open: the next start takes it up.
+            live.trouble = f"stopped where it is: {error}"
+            log.critical("run %d %s", number, live.trouble)
+        finally:
+            with self._idle:
+                del self._live[number]
+                if live.trouble:
+                    self._stuck[number] = live.trouble
+                self._idle.notify_all()
+        self._tell(live.record.view)
+
+    @staticmethod
+    def _ended(number: int, work: Callable[[], End]) -> End:
+        try:
+            return work()
+        except (Halted, JournalUnwritable):
+            raise
+        except Exception as error:
+            log.exception("run %d met what nobody foresaw", number)
+            what = f"{type(error).__name__}: {error}"
+            return End(
+                RunState.STOPPED, f"an error that nobody foresaw, nothing more was touched: {what}", settled=False
+            )
+
+    # resume ----------------------------------------------------------------------------------------------------
+
+    def resume(self, run: int, cause: Cause) -> RunView:
+        """Go on with a run that stopped, from its first step that isn't done, with the plan that was stored with it.
+
+        Raises:
+            NotFound, Busy. NotAllowed: it ended well, or a newer run has moved the role since.
+        """
+        return self._take_up(run, cause, lambda live: live.engine.run())
+
+    def abort(self, run: int, cause: Cause) -> RunView:
+        """End a run before its next change, and take back what can be taken back safely; also one that stopped."""
+        with self._idle:
+            if live := self._live.get(run):
+                live.record.noted(f"abort asked for by {cause.by}: {cause.why}")
+                live.control.abort(f"aborted by {cause.by}: {cause.why}")
+                return live.record.view
+        return self._take_up(run, cause, lambda live: live.engine.take_back(f"aborted by {cause.by}: {cause.why}"))
+
+    def _take_up(self, run: int, cause: Cause, work: Callable[[_Live], End]) -> RunView:
+        with self._idle:
+            if run in self._live:
+                raise Busy(f"run {run} is under way", run=run)
+            record = RunJournal.load(self._journal, run, cause.by)
+            view = record.view
+            if view.site != self._site:
+                raise NotFound(f"run {run} is of the site {view.site!r}")
+            if view.state in (RunState.DONE, RunState.UNDONE, RunState.ABORTED):
+                raise NotAllowed(f"run {run} is {view.state}: nothing is left of it to go on with")
+            if newer := self._past.moved_since(view):
+                raise NotAllowed(f"run {newer} has moved {view.role} since: run {run} is history")
+            self._make_way(view.kind)
+            live = self._reopen(record, cause)
+        self._spawn(lambda: self._carry(live, lambda: work(live)), f"run-{run}")
+        return live.record.view
+
+    def _reopen(self, record: RunJournal, cause: Cause) -> _Live:
+        view = record.view
+        plan = Plan.from_text(view.plan_text)
+        token = self._new_token()
+        record.resumed(cause.why, cause.by, token)
+        current = self._plans().get(view.plan)
+        if current is not None and current.sha256 != view.plan_sha256:
+            record.noted("the plan was edited since this run was opened; it goes on as it was opened")
+        scene = self._scene_for(str(view.role), view.kind)
+        old, new = str(view.old), str(view.new)
+        holder, standby = (new, old) if view.kind is RunKind.KEEP else (old, new)
+        role: RoleNow = replace(scene.role, holder=holder, standby=standby)
+        scene = replace(scene, kind=view.kind, role=role, old=old, new=new, forced=view.forced)
+        return self._enter(plan, scene, record, token)
+
+    def recover_unfinished(self) -> list[int]:
+        """At the start of a daemon: every run that the journal holds as not ended is taken up; their numbers.
+
+        The world is believed first, then the journal. A run AHEAD is ended instead: the next one begins anew.
+        """
+        unfinished = self._past.unfinished()
+        cause = Cause(DAEMON, "failover was started again")
+        taken: list[_Live] = []
+        for view in unfinished:
+            record = RunJournal.load(self._journal, view.number, DAEMON)
+            if view.kind is RunKind.AHEAD:
+                record.ended(RunState.ABORTED, "failover was started again", 0.0, settled=True)
+                continue
+            with self._idle:
+                taken.append(self._reopen(record, cause))
+        if taken:
+            self._spawn(lambda: self._carry_all(taken), "runs-unfinished")
+        return [live.record.number for live in taken]
+
+    def _carry_all(self, taken: list[_Live]) -> None:
+        for live in taken:
+            self._carry(live, live.engine.run)
+
+    # people ----------------------------------------------------------------------------------------------------
+
+    def word(self, run: int, word: str, cause: Cause) -> RunView:
+        """A named person says something that the run may count on, for example ``released:www``.
+
+        Raises:
+            NotFound. NotAllowed: no person says it, or it's no word of this run; lists its words.
+        """
+        return self._said(run, cause, lambda words, _: (word,) if word in words else None, word)
+
+    def mark_done(self, run: int, step: int, cause: Cause) -> RunView:
+        """A named person says that a step was done by hand. It counts as far as such a word may (I2)."""
+
+        def words(_: tuple[str, ...], plan: Plan) -> tuple[str, ...] | None:
+            if not 1 <= step <= len(plan.steps):
+                return None
+            return plan.steps[step - 1].words(scene) or (f"{DONE_BY_HAND}:{step}",)
+
+        view = RunJournal.load(self._journal, run, cause.by).view
+        scene = self._scene_for(str(view.role), view.kind)
+        return self._said(run, cause, words, f"step {step}")
+
+    def _said(
+        self,
+        run: int,
+        cause: Cause,
+        choose: Callable[[tuple[str, ...], Plan], tuple[str, ...] | None],
+        asked: str,
+    ) -> RunView:
+        if not cause.by or cause.by == DAEMON:
+            raise NotAllowed("a word counts only from a named person")
+        with self._idle:
+            live = self._live.get(run)
+            record = live.record if live else RunJournal.load(self._journal, run, cause.by)
+            view = record.view
+            if view.site != self._site:
+                raise NotFound(f"run {run} is of the site {view.site!r}")
+            if view.state.ended and view.state is not RunState.STOPPED:
+                raise NotAllowed(f"run {run} is {view.state}: it waits for no word")
+            plan = Plan.from_text(view.plan_text)
+            scene = self._scene_for(str(view.role), view.kind)
+            known = tuple(word for step in plan.steps for word in step.words(scene))
+            words = choose(known, plan)
+            if words is None:
+                raise NotAllowed(f"run {run} has no use for {asked!r}; its words are {', '.join(known) or 'none'}")
+            for word in words:
+                record.word(word, cause.by, cause.why)
+            if live:
+                live.control.poke()
+            return record.view
+
+    # look ------------------------------------------------------------------------------------------------------
+
+    def current(self) -> RunView | None:
+        """The run that is under way; one AHEAD only when there is no other."""
+        with self._idle:
+            views = [live.record.view for live in self._live.values()]
+        views.sort(key=lambda view: (view.kind is RunKind.AHEAD, view.number))
+        return views[0] if views else None
+
+    def stuck(self) -> Mapping[int, str]:
+        """Runs that stopped without the journal being told, because it couldn't be written, and why."""
+        with self._idle:
+            return dict(self._stuck)
+
+    def subscribe(self, callback: Callable[[RunView], None]) -> None:
+        """Call back, in the run's thread, whenever a run changes its state: waiting, running again, ended."""
+        self._callbacks.append(callback)
+
+    def _tell(self, view: RunView) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(view)
+            except Exception:
+                log.exception("a subscriber failed at run %d", view.number)
+
+    def wait_idle(self, within_seconds: float) -> bool:
+        """Wait until no run is under way; whether that is so."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._live, within_seconds)
+
+    def close(self, within_seconds: float = 15.0) -> bool:
+        """Begin nothing more and let runs rest before their next change; the next start takes them up."""
+        with self._idle:
+            self._closing = True
+            for live in self._live.values():
+                live.control.halt()
+        done = self.wait_idle(within_seconds)
+        if not done:
+            log.warning("a run still waits for a server after %s", format_span(within_seconds))
+        return done
