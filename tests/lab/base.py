@@ -45,6 +45,7 @@ ASLEEP = (
 )
 
 BUILD_SECONDS = 900
+UNUSED_SECONDS = 14 * 86400
 CHROOT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -149,6 +150,7 @@ def _layer(kind: str, recipe: Sequence[str], build: Callable[[Path], None]) -> P
     key = hashlib.sha256(json.dumps(list(recipe)).encode()).hexdigest()[:12]
     done = cache() / f"{kind}-{key}"
     if done.is_dir():
+        os.utime(done)
         return done
     with _only_builder(done.with_suffix(".lock")):
         if not done.is_dir():  # another builder may have finished it while we waited
@@ -158,9 +160,17 @@ def _layer(kind: str, recipe: Sequence[str], build: Callable[[Path], None]) -> P
             try:
                 build(making)
                 making.rename(done)
+                _forget_unused(kind)
             finally:
                 shutil.rmtree(making, ignore_errors=True)
     return done
+
+
+def _forget_unused(kind: str) -> None:
+    """Remove layers that no lab has asked for in a while: a cache must not grow with every change of a recipe."""
+    for layer in cache().glob(f"{kind}-*"):
+        if layer.stat().st_mtime < time.time() - UNUSED_SECONDS:
+            layer.unlink() if layer.is_file() else shutil.rmtree(layer, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The shared disks: from whose sources they come, and that half of one is never used."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -103,3 +104,13 @@ def test_another_recipe_is_another_layer(cache: Path) -> None:
     first = base._layer("root", ["nginx"], lambda into: None)
     assert base._layer("root", ["nginx", "monit"], lambda into: None) != first
     assert base._layer("root", ["nginx"], lambda into: pytest.fail("built again")) == first
+
+
+def test_layers_that_nobody_used_for_two_weeks_make_room_for_new_ones(cache: Path) -> None:
+    long_ago = time.time() - base.UNUSED_SECONDS - 60
+    old, used, other = (base._layer(*what, lambda into: None) for what in (("a", ["1"]), ("a", ["2"]), ("b", ["1"])))
+    for layer in (old, used, other):
+        os.utime(layer, (long_ago, long_ago))
+    base._layer("a", ["2"], lambda into: None)
+    base._layer("a", ["3"], lambda into: None)
+    assert (old.exists(), used.exists(), other.exists()) == (False, True, True)
