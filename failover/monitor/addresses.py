@@ -1,0 +1,83 @@
+"""Whether each service address is where the journal says, judged from what the servers say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from failover.monitor.setup import Setup
+from failover.monitor.world import ServerNow
+
+FRESH = timedelta(seconds=15)
+
+
+class Place(StrEnum):
+    """Where an address is, compared with where it should be."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """The holder is there and doesn't have it, and nobody else has it either."""
+    ELSEWHERE = "elsewhere"
+    TWICE = "twice"
+    UNPARKED = "unparked"
+    """The holder has it; a server that doesn't hold the role could answer for it once it takes it."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressNow:
+    """A service address: where it should be, and where it is."""
+
+    name: str
+    ip: str
+    role: str
+    expected: str
+    held_by: tuple[str, ...]
+    place: Place
+    reason: str
+
+    @property
+    def drift(self) -> bool:
+        """Whether the world contradicts the journal, so that nothing is moved by itself meanwhile."""
+        return self.place in (Place.ELSEWHERE, Place.TWICE)
+
+
+def judge(
+    setup: Setup, holders: Mapping[str, str], servers: Mapping[str, ServerNow], now: datetime
+) -> tuple[AddressNow, ...]:
+    """Every service address of the site, in the config's order."""
+    return tuple(
+        _judge_one(setup, name, role, holders[role], servers, now)
+        for role, its in setup.roles.items()
+        for name in its.addresses
+    )
+
+
+def _judge_one(
+    setup: Setup, name: str, role: str, holder: str, servers: Mapping[str, ServerNow], now: datetime
+) -> AddressNow:
+    ip = setup.addresses[name].host
+    fresh = {
+        server: seen
+        for server, seen in servers.items()
+        if seen.reachable and seen.heard is not None and timedelta(0) <= now - seen.heard <= FRESH
+    }
+    held_by = tuple(server for server, seen in fresh.items() if ip in seen.held)
+    strangers = [server for server in held_by if server != holder]
+    other = setup.roles[role].other(holder)
+    if strangers and holder in held_by:
+        place, reason = Place.TWICE, f"{' and '.join(held_by)} hold it at once; {holder} should alone"
+    elif strangers:
+        place, reason = Place.ELSEWHERE, f"{' and '.join(strangers)} holds it; {holder} should"
+    elif holder not in fresh:
+        seen = servers.get(holder)
+        place, reason = Place.UNKNOWN, f"{holder} can't be asked: {seen.reason if seen else 'no such server'}"
+    elif holder not in held_by:
+        place, reason = Place.MISSING, f"{holder} should hold it and doesn't, nor does anybody else"
+    elif other in fresh and ip not in fresh[other].parked:
+        place, reason = Place.UNPARKED, f"{other} isn't kept from answering for it"
+    else:
+        place, reason = Place.OK, f"{holder} holds it"
+    return AddressNow(name, ip, role, holder, held_by, place, reason)

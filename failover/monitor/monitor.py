@@ -1,0 +1,249 @@
+"""One site's monitor: everything that looks, judges and keeps, wired together on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from failover.decide import incident
+from failover.decide.health import Health, fold, next_look_in
+from failover.journal.journal import Journal
+from failover.journal.site_view import SiteView
+from failover.model import Event, Reading, RunKind, Standing, State, utc_now
+from failover.monitor.addresses import AddressNow, judge
+from failover.monitor.ahead import Ahead
+from failover.monitor.incidents import Book
+from failover.monitor.judge import Judge
+from failover.monitor.keep import Keeper
+from failover.monitor.looks import Looks
+from failover.monitor.observers import Observers
+from failover.monitor.pages import target
+from failover.monitor.ready import Readiness, Ready
+from failover.monitor.scenes import Scenes
+from failover.monitor.scribe import Scribe
+from failover.monitor.setup import Setup
+from failover.monitor.sight import Asker, SiteSight
+from failover.monitor.situation import Situations, relevant, thresholds
+from failover.monitor.starts import Starts
+from failover.monitor.world import ServerNow, World
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 5.0
+STUCK_SECONDS = 30.0
+_RUN_EVENTS: Mapping[str, incident.Event] = {
+    "run.opened": incident.Event.RUN_STARTED,
+    "run.resumed": incident.Event.RUN_STARTED,
+    "run.waiting": incident.Event.RUN_ASKED,
+    "run.word": incident.Event.RUN_ANSWERED,
+    "plan.acknowledged": incident.Event.ACKNOWLEDGED,
+}
+
+
+class Monitor:
+    """Watches one site. Everything here happens on the loop; what blocks is handed to threads."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        journal: Journal,
+        view: SiteView,
+        starts: Starts,
+        sight: SiteSight,
+        asker: Asker,
+        scenes: Scenes,
+        scribe: Scribe,
+        *,
+        before: Monitor | None = None,
+        late: Callable[[float], None] = lambda _seconds: None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.setup = setup
+        self.view = view
+        self._journal = journal
+        self._sight = sight
+        self._asker = asker
+        self._scribe = scribe
+        self._now = now
+        self._loop = asyncio.get_running_loop()
+        self._thresholds = thresholds(setup)
+        self._relevant = relevant(setup)
+        self.readings: dict[str, Reading] = dict(before.readings) if before else {}
+        self.healths: dict[str, Health] = {
+            name: before.healths[name]
+            if before is not None and before.setup.checks.get(name) == probe
+            else Health.begin(name, now())
+            for name, probe in setup.checks.items()
+        }
+        self._judging_since: float = before._judging_since if before else time.monotonic()
+        self.world = World(setup, asker, self._server_looked, now)
+        self.addresses: tuple[AddressNow, ...] = ()
+        self.observers = Observers(setup, sight, asker, lambda: self.world.servers, now)
+        self.book = Book(journal, scribe, view.incidents.open, setup.settle)
+        self.readiness = Readiness(setup, scenes, lambda: self.world.servers, self._ready_changed)
+        self._situations = Situations(
+            setup, view, sight, self.observers, self.readiness, self.healths,
+            lambda: self.world.servers, lambda: self.addresses,
+        )  # fmt: skip
+        self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
+        self.keeper = Keeper(setup, view, scribe, starts)
+        self.ahead = Ahead(setup, lambda: view.holders, starts, scribe.write)
+        self.looks = Looks(setup.checks, sight, self._took, late=late)
+        self._witness_looks = Looks(setup.witnesses, sight, self._witness_took)
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled. Any part's end is the end of all: systemd starts a monitor that broke anew."""
+        self._unsubscribe = self._journal.subscribe(self._tell_loop)
+        self.view.catch_up(self._journal)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self.ahead):
+                    group.create_task(part.run(), name=f"{type(part).__name__} of {self.setup.site}")
+                group.create_task(self._keep_house(), name=f"housekeeping of {self.setup.site}")
+        finally:
+            self._unsubscribe()
+            self.readiness.close()
+
+    def newest(self, check: str) -> Reading | None:
+        """The newest reading of a check; any thread may ask."""
+        return self.readings.get(check)
+
+    def silent_since(self, server: str) -> datetime | None:
+        """Since when a server gives no sign of life on any path; any thread may ask."""
+        if server not in self.world.servers or (since := self.world.silent_since(server)) is None:
+            return None
+        for name, probe in self.setup.checks.items():
+            if target(probe, self._sight) == server:
+                health = self.healths[name]
+                if health.standing is Standing.UP:
+                    return None
+                since = max(since, health.failing_since or since)
+        return since
+
+    def stuck(self) -> list[str]:
+        """What should have moved on long ago; empty while the monitor does its work."""
+        late = [f"check {name} doesn't look" for name in (*self.looks.stuck(), *self._witness_looks.stuck())]
+        if time.monotonic() - self.judge.decided_at > STUCK_SECONDS:
+            late.append("nothing is decided any more")
+        return late
+
+    def decide_soon(self) -> None:
+        """Something changed that only others know of; any thread may call."""
+        self._loop.call_soon_threadsafe(self.judge.news)
+
+    def _tell_loop(self, event: Event) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._heard, event)
+        except RuntimeError:
+            pass  # the loop has ended, and with it all that would want to know
+
+    def _situation(self, now: datetime) -> Any:
+        if self._sight.own_fault():
+            self._judging_since = time.monotonic()
+        return self._situations.now(now, time.monotonic() - self._judging_since)
+
+    def _took(self, name: str, reading: Reading) -> float:
+        before, probe = self.healths[name], self.setup.checks[name]
+        health = fold(before, reading, self._thresholds[name])
+        self.healths[name], self.readings[name] = health, reading
+        if health.standing is not before.standing:
+            self._verdict_changed(before, health, reading)
+        elif health.flapping is not before.flapping:
+            self.judge.news()
+        return next_look_in(health, probe.every, probe.confirm_every)
+
+    def _verdict_changed(self, before: Health, health: Health, reading: Reading) -> None:
+        name = health.check
+        data = {
+            "check": name,
+            "standing": str(health.standing),
+            "was": str(before.standing),
+            "reason": health.reason,
+            "reading": {"state": str(reading.state), "reason": reading.reason, "seconds": round(reading.seconds, 4)},
+        }
+        self._scribe.write("verdict.changed", data)
+        if health.standing in (Standing.SUSPECT, Standing.DOWN):
+            self.world.soon(target(self.setup.checks[name], self._sight))
+        if health.standing is Standing.DOWN:
+            self.book.failed(name, self._severity(name), f"{name} is down: {health.reason}", self._now())
+        elif health.standing is Standing.UP:
+            self.book.happened(name, incident.Event.HEALED, health.reason, self._now())
+        self.judge.news()
+
+    def _severity(self, name: str) -> str:
+        """A page for what a plan is for, unless something else explains it, or people said that they work there."""
+        probe = self.setup.checks[name]
+        about = {"site", probe.role, target(probe, self._sight)}
+        if any(window.about in about for window in self.view.maintenance.now(self._now())):
+            return "info"
+        failing = (Standing.SUSPECT, Standing.DOWN)
+        explained = any(self.healths[other].standing in failing for other in probe.depends_on if other in self.healths)
+        return "page" if name in self._relevant and not explained else "warning"
+
+    def _witness_took(self, name: str, reading: Reading) -> float:
+        self.observers.took(name, reading.state, reading.reason, reading.at)
+        probe = self.setup.witnesses[name]
+        return probe.every if reading.state is State.UP else min(probe.every, 1.0)
+
+    def _server_looked(self, before: ServerNow, now: ServerNow) -> None:
+        self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now())
+        self.keeper.looked(
+            tuple(one for one in self.addresses if one.expected == now.name or now.name in one.held_by), self._now()
+        )
+        if before.reachable is not now.reachable:
+            self.judge.news()
+            self.readiness.ask_soon()
+        about = f"server {now.name}"
+        if now.key_changed:
+            self.book.failed(about, "page", now.reason, self._now())
+        elif now.reachable:
+            self.book.happened(about, incident.Event.HEALED, now.reason, self._now())
+
+    def _ready_changed(self, plan: str, found: Ready) -> None:
+        log.info("plan %s: %s", plan, "; ".join(found.problems) or "ready")
+        self.judge.news()
+
+    def _heard(self, event: Event) -> None:
+        self.view.apply(event)
+        if event.site not in ("", self.setup.site):
+            return
+        self._note_run(event)
+        if event.kind == "run.ended":
+            self.readiness.ask_soon()
+            for name in self.world.servers:
+                self.world.soon(name)
+        if event.kind not in ("verdict.changed", "decision.made"):
+            self.judge.news()
+
+    def _note_run(self, event: Event) -> None:
+        """A run, or a person's acknowledgement, moves the incidents that its plan is for."""
+        run = self.view.runs.by_number.get(event.run) if event.run is not None else None
+        name = str(event.data.get("plan") or (run.plan if run else ""))
+        plan, edge = self.setup.plans.get(name), self._run_edge(event)
+        if plan is None or edge is None:
+            return
+        why = str(event.data.get("reason") or event.data.get("why") or "")
+        for about in (f"plan {name}", *(plan.condition.checks if plan.condition else ())):
+            self.book.happened(about, edge, why, self._now(), by=event.by)
+
+    def _run_edge(self, event: Event) -> incident.Event | None:
+        run = self.view.runs.by_number.get(event.run) if event.run is not None else None
+        if run is not None and run.kind not in (RunKind.RECOVER, RunKind.SWITCH):
+            return None
+        if event.kind == "run.ended":
+            done = event.data["state"] == "done"
+            return incident.Event.RUN_DONE if done else incident.Event.RUN_GAVE_UP
+        return _RUN_EVENTS.get(event.kind)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            now = self._now()
+            self.book.settle(now)
+            for window in self.view.maintenance.over(now):
+                self._scribe.write("maintenance.ended", {"about": window.about, "why": "its time is over"})

@@ -1,0 +1,48 @@
+"""What a check looks at, in words that another server's helper understands (verb ``see``)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from failover.probes.base import Probe, Sight
+from failover.probes.http import HttpProbe
+from failover.probes.ping import PingProbe
+from failover.probes.tcp import TcpProbe
+from failover.recover.scene import Page
+
+
+def page(probe: Probe, sight: Sight) -> Page | None:
+    """What an HTTP check asks for; None for other kinds."""
+    if not isinstance(probe, HttpProbe):
+        return None
+    url = probe.place(probe.url, sight, in_url=True)
+    host = None
+    if probe.connect:
+        parts = urlsplit(url)
+        host = parts.netloc
+        ip = probe.place(probe.connect, sight)
+        port = f":{parts.port}" if parts.port else ""
+        url = urlunsplit(parts._replace(netloc=(f"[{ip}]" if ":" in ip else ip) + port))
+    contains = probe.expect.contains
+    return Page(url, host, contains[0] if contains else None)
+
+
+def sighting_args(probe: Probe, sight: Sight) -> dict[str, Any] | None:
+    """Arguments of ``see`` for the same look from elsewhere; None when no other server can take it."""
+    found = page(probe, sight)
+    if found is not None:
+        given = {"url": found.url, "host": found.host, "contains": found.contains}
+        return {name: value for name, value in given.items() if value is not None}
+    if isinstance(probe, TcpProbe):
+        return {"ip": probe.where(sight), "port": probe.port}
+    if isinstance(probe, PingProbe):
+        return {"ip": probe.where(sight)}
+    return None
+
+
+def target(probe: Probe, sight: Sight) -> str | None:
+    """The server that a check looks at now: its own, or the holder of its role."""
+    if probe.server is not None:
+        return probe.server
+    return sight.holder(probe.role) if probe.role is not None else None
