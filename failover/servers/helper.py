@@ -1,0 +1,1964 @@
+#!/usr/bin/python3 -IS
+"""The small program of failover that runs on the servers: the only hand that changes anything there.
+
+One file, standard library only, Python 3.6 and later, run as root by a forced SSH command. JSON lines come in on
+stdin and go out on stdout (``docs/architecture.md``, "servers"). It can do what the verbs below can do, to what the
+policy file names, and nothing else: no shell, no free command lines, no free paths.
+
+How it is built: one process reads, answers and keeps the time; it has no threads and touches nothing that can hang.
+Each request is worked on in a forked process with a session of its own, so that its end means the end of everything
+it started. Changes run one at a time on a server, whichever helper process was asked, and only with the newest token.
+
+Other ways to start it, for root on the server: ``guard [--late]``, ``unpark IP``, ``announce ...``; and for the user
+who pulls content: ``serve-content``. ``--root DIR`` moves policy, state and log socket, for tests: sudo never passes it
+on, since the sudoers line allows no argument.
+"""
+
+import collections
+import ctypes
+import errno
+import fcntl
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+VERSION = "0.1.0"
+PROTOCOL = 1
+MAX_LINE_BYTES = 1 << 20
+MAX_ASKS = 16
+MAX_CHANGES = 8
+MAX_OUTBOX_BYTES = 8 << 20
+ASK_SECONDS = 30.0
+LONGEST_SECONDS = 6 * 3600.0
+TOOL_SECONDS = 10.0
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+CLOCK_BOOTTIME = 7  # counts while suspended; time.CLOCK_BOOTTIME came with Python 3.7
+
+Args = Dict[str, Any]
+Answer = Dict[str, Any]
+Token = Tuple[int, int]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+
+
+class Refused(Exception):
+    """No, and nothing was changed. ``kind`` is for programs, the sentence for people."""
+
+    def __init__(self, kind: str, sentence: str, result: Optional[Answer] = None) -> None:
+        super().__init__(sentence)
+        self.kind, self.result = kind, result
+
+
+class Failed(Refused):
+    """Something was begun and went wrong; ``result`` is how things stand."""
+
+
+def boottime() -> float:
+    """Seconds since boot, suspended time included."""
+    return time.clock_gettime(CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# places, log, policy
+
+
+class Places:
+    """Where things lie on a server."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self.policy = root + "/etc/failover-helper/policy.json"
+        self.run = root + "/run/failover-helper"
+        self.state = root + "/var/lib/failover-helper"
+        self.manifests = self.state + "/manifests"
+        self.content_key = self.state + "/content_key"
+        self.log_socket = root + "/dev/log"
+
+    def log(self, sentence: str) -> None:
+        """One line to syslog (authpriv.notice). Never waits: a stopped journald must not hold up a recovery."""
+        text = json.dumps(sentence, ensure_ascii=True)[1:-1].replace('\\"', '"')
+        line = f"<{(10 << 3) | 5}>failover-helper[{os.getpid()}]: {text[:4000]}"
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.sendto(line.encode(), self.log_socket)
+        except OSError:
+            pass  # no log is no reason not to act; the journal of the monitor has the change too
+
+
+class Policy:
+    """What may be touched on this server, as root wrote it."""
+
+    KEYS = frozenset(
+        "site server addresses units paths serve sources see commands max_output_bytes content_user".split()
+    )
+
+    def __init__(self, text: bytes) -> None:
+        self.sha256 = hashlib.sha256(text).hexdigest()
+        data = parse_json(text)
+        if not isinstance(data, dict) or set(data) - self.KEYS:
+            unknown = sorted(set(data) - self.KEYS) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"unknown keys: {unknown}")
+        self.site, self.server = str(data.get("site", "")), str(data.get("server", ""))
+        self.addresses: Dict[str, Answer] = {}
+        for entry in data.get("addresses", []):
+            ip, prefix = ipaddress.ip_address(entry["ip"]), entry.get("prefix")
+            if not (prefix is None or is_int(prefix) and 0 <= prefix <= ip.max_prefixlen):
+                raise ValueError(f"{ip}: {prefix!r} is no prefix length")
+            if not re.match(r"[A-Za-z0-9._-]{1,15}\Z", entry["interface"]):
+                raise ValueError("an interface name has up to 15 characters out of A-Z a-z 0-9 . _ -")
+            self.addresses[str(ip)] = {"ip": str(ip), "interface": entry["interface"], "prefix": prefix}
+        self.units = {self._unit(unit) for unit in data.get("units", [])}
+        self.paths = {self._path(entry["path"]): entry for entry in data.get("paths", [])}
+        self.serve = {self._path(entry["path"]) for entry in data.get("serve", [])}
+        self.sources: Dict[str, Answer] = dict(data.get("sources", {}))
+        self.see = [ipaddress.ip_network(network) for network in data.get("see", [])]
+        self.commands: Dict[str, List[str]] = dict(data.get("commands", {}))
+        for name, argv in self.commands.items():
+            if not (
+                isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv) and argv[0][:1] == "/"
+            ):
+                raise ValueError(f"command {name!r}: {argv!r} is no list of words that starts with an absolute path")
+        self.max_output_bytes = min(int(data.get("max_output_bytes", 65536)), MAX_LINE_BYTES // 2)
+        self.content_user: Optional[str] = data.get("content_user", "failover-content")
+
+    @staticmethod
+    def _unit(name: str) -> str:
+        if not re.match(r"[A-Za-z0-9:_.@\\-]{1,200}\Z", name) or name.startswith("-"):
+            raise ValueError(f"{name!r} is no unit name")
+        return name
+
+    @staticmethod
+    def _path(path: str) -> str:
+        if (
+            path == "/"
+            or os.path.normpath(path) != path
+            or not path.startswith("/")
+            or path.startswith("//")
+            or "\0" in path
+        ):
+            raise ValueError(f"{path!r} is no absolute path without '.', '..' and a slash at its end")
+        return path
+
+    @classmethod
+    def read(cls, places: Places) -> "Policy":
+        """The policy as it is now.
+
+        Raises:
+            Refused: ``bad-policy``: none there, somebody but root may write to it, or it can't be understood.
+        """
+        try:
+            fd = os.open(places.policy, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(fd, "rb") as file:
+                for what in (os.fstat(fd), os.stat(os.path.dirname(places.policy))):
+                    if what.st_uid not in (0, os.geteuid()) or what.st_mode & 0o022:
+                        raise Refused("bad-policy", f"{places.policy}: somebody but root may write to it")
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise Refused("bad-policy", f"{places.policy} is not a regular file")
+                return cls(file.read(MAX_LINE_BYTES))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Refused("bad-policy", f"{places.policy}: {plain(error)}") from None
+
+    def address(self, ip: str) -> Answer:
+        """The entry of a service address."""
+        try:
+            return self.addresses[str(ipaddress.ip_address(ip))]
+        except (ValueError, KeyError):
+            raise not_in_policy("address", ip, self.addresses) from None
+
+    def unit(self, name: str) -> str:
+        """A unit's name, if it may be touched; the suffix ``.service`` may be left out."""
+        for form in (name, name + ".service", name[:-8] if name.endswith(".service") else name):
+            if form in self.units:
+                return form
+        raise not_in_policy("unit", name, self.units)
+
+    def sees(self, ip: str) -> str:
+        """An address that may be looked at from here."""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            raise Refused("bad-request", f"{ip[:100]!r} is no IP address") from None
+        if not any(address in network for network in self.see if network.version == address.version):
+            raise not_in_policy("address to look at", ip, self.see)
+        return str(address)
+
+
+def not_in_policy(what: str, value: str, known: Iterable[Any]) -> Refused:
+    """The error for something that the policy doesn't name."""
+    there = ", ".join(sorted(str(name) for name in known)[:20]) or "none"
+    return Refused("not-in-policy", f"the {what} {value[:200]!r} is not in this server's policy, which names: {there}")
+
+
+def plain(error: BaseException) -> str:
+    """An error in words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return f"{type(error).__name__}: {error}" if not str(error) or isinstance(error, KeyError) else str(error)
+
+
+def is_int(value: Any) -> bool:
+    """Whether it is a whole number that isn't negative; True is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def parse_json(text: bytes) -> Any:
+    """JSON without what different readers read differently: doubled keys, NaN, numbers without end."""
+
+    def unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key stands there twice")
+        return found
+
+    def number(digits: str) -> int:
+        if len(digits) > 20:
+            raise ValueError(f"a number of {len(digits)} digits")
+        return int(digits)
+
+    def constant(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    return json.loads(text.decode("utf-8"), object_pairs_hook=unique, parse_int=number, parse_constant=constant)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# processes
+
+
+def process_table() -> Dict[int, Tuple[int, int, int]]:
+    """Parent, session and start time of every process."""
+    table = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue  # it ended meanwhile
+            if fields and fields[0] != b"Z":
+                table[int(name)] = (int(fields[1]), int(fields[3]), int(fields[19]))
+    return table
+
+
+def end_work(leader: int) -> None:
+    """Kill a session with everything that descends from it, whatever process group it made for itself."""
+    for _ in range(5):
+        table = process_table()
+        family = {pid for pid, (_, session, _) in table.items() if session == leader} | ({leader} & set(table))
+        grown = -1
+        while grown != len(family):
+            grown = len(family)
+            family |= {pid for pid, (parent, _, _) in table.items() if parent in family}
+        if not family:
+            return
+        for pid in family:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass  # it ended by itself
+        time.sleep(0.005)
+
+
+def write_line(fd: int, message: Answer) -> None:
+    """One JSON line."""
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+class Work:
+    """What the process that carries out one request knows: its policy, its time, and how to say how far it is."""
+
+    def __init__(self, places: Places, verb: str, end: float, pipe: int = -1, token: Optional[Token] = None) -> None:
+        self.places, self.verb, self.end, self.token = places, verb, end, token
+        self.policy = Policy.read(places)
+        self.began = False
+        self._pipe = pipe
+        self._told = 0.0
+
+    def send(self, message: Answer) -> None:
+        """A line to the process that speaks with the monitor."""
+        if self._pipe >= 0:
+            write_line(self._pipe, message)
+
+    def begin(self) -> None:
+        """Say that from here on something changes. Refuses when it is too late for that."""
+        self.in_time()
+        if not self.began:
+            self.began = True
+            self.send({"began": True})
+
+    def in_time(self) -> None:
+        """Asked just before every effect: a frozen machine that thaws must not go on where it was."""
+        if boottime() >= self.end:
+            late = f"its time was over {boottime() - self.end:.3f} s ago"
+            raise (Failed if self.began else Refused)("past-deadline", f"{self.verb} was not carried on: {late}")
+
+    def left(self, most: float = LONGEST_SECONDS) -> float:
+        """Seconds that are left, at least a moment."""
+        return max(0.01, min(most, self.end - boottime()))
+
+    def progress(self, **what: Any) -> None:
+        """Tell the monitor, five times a second at most."""
+        if boottime() - self._told >= 0.2:
+            self._told = boottime()
+            self.send({"progress": what})
+
+    def run(self, argv: List[str], stdin: bytes = b"", within: float = TOOL_SECONDS) -> Tuple[int, str]:
+        """A tool's exit code and what it said. No shell; bounded."""
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd="/"
+        )
+        try:
+            out, _ = process.communicate(stdin, timeout=self.left(within))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise (Failed if self.began else Refused)(
+                "timeout", f"{argv[0]} took more than {self.left(within):.3g} s"
+            ) from None
+        return process.returncode, out.decode("utf-8", "replace")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the gate: the newest token, and one change at a time
+
+
+class Gate:
+    """Lets one change in at a time on this server, and none whose token is older than the newest seen (I3).
+
+    Token and work in progress lie in /run, which outlives helpers and not the boot; a request for another boot is
+    refused by its boot id. A copy of the token in /var/lib serves the first request after a boot.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._held = -1
+
+    def newest(self) -> Optional[Token]:
+        """The newest token seen."""
+        for path in (self._places.run + "/token", self._places.state + "/token"):
+            try:
+                with open(path, "rb") as file:
+                    epoch, run = file.read(100).split()[:2]
+                return int(epoch), int(run)
+            except (OSError, ValueError):
+                continue
+        return None
+
+    def enter(self, work: Work, token: Token, boot: str, not_after: float, memory: Optional[Token]) -> None:
+        """Wait for this change's turn. A newer token ends the work of an older one, in whatever process it runs.
+
+        Letting go of an address works without a writable /run too: nothing is safer than silence.
+
+        Raises:
+            Refused: ``stale-token``, ``other-boot``, ``past-deadline``, ``busy``, ``no-token-store``.
+        """
+        self._check(work, token, boot, not_after, memory)
+        try:
+            os.makedirs(self._places.run, mode=0o755, exist_ok=True)
+            with self._locked("token.lock", work):
+                self._check(work, token, boot, not_after, memory)
+                self._remember(token)
+                self._end_older(token)
+            self._held = self._lock("lock", work)
+            with self._locked("token.lock", work):
+                self._check(work, token, boot, not_after, memory)
+                self._sign(work, token)
+        except OSError as error:
+            if not lets_go(work):
+                raise Refused("no-token-store", f"{self._places.run} can't be written: {plain(error)}") from None
+            self._places.log(f"goes on without {self._places.run}: {plain(error)}")
+
+    def leave(self, work: Work, token: Token) -> None:
+        """The change is over. Keeps a copy of the token on disk, without waiting for the disk."""
+        try:
+            if self._held >= 0:
+                os.unlink(self._places.run + "/work")
+            if not lets_go(work):
+                os.makedirs(self._places.state, mode=0o755, exist_ok=True)
+                put_file(self._places.state + "/token", "{} {}\n".format(*token).encode(), 0o644, durable=False)
+        except OSError:
+            pass  # /run has the token; the copy only serves after a boot
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+
+    def _check(self, work: Work, token: Token, boot: str, not_after: float, memory: Optional[Token]) -> None:
+        newest = max([seen for seen in (self.newest(), memory) if seen is not None] or [(0, 0)])
+        if token < newest:
+            raise Refused(
+                "stale-token", "token {}.{} is older than {}.{}, the newest seen here".format(*(token + newest))
+            )
+        if boot != boot_id():
+            raise Refused("other-boot", f"meant for boot {boot[:100]}, this is {boot_id()}")
+        if boottime() >= not_after:
+            raise Refused("past-deadline", f"came {boottime() - not_after:.3f} s after its time was over")
+        work.in_time()
+
+    def _lock(self, name: str, work: Work) -> int:
+        fd = os.open(os.path.join(self._places.run, name), os.O_RDWR | os.O_CREAT, 0o600)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+            except BlockingIOError:
+                pass
+            if work.end - boottime() < 0.05:
+                os.close(fd)
+                raise Refused("busy", "another change was still under way: {}".format(self._working() or "unknown"))
+            time.sleep(0.003)
+
+    def _locked(self, name: str, work: Work) -> Any:
+        return os.fdopen(self._lock(name, work), "r+b", buffering=0)  # closing it lets go
+
+    def _remember(self, token: Token) -> None:
+        if self.newest() == token and os.path.exists(self._places.run + "/token"):
+            return
+        # In place and always as long: once the file is there, a full file system can't keep a newer token out.
+        fd = os.open(self._places.run + "/token", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(fd, "{:>20} {:>20}\n".format(*token).encode(), 0)
+        finally:
+            os.close(fd)
+
+    def _working(self) -> Optional[Answer]:
+        try:
+            with open(self._places.run + "/work", "rb") as file:
+                found = parse_json(file.read(4096))
+            alive = process_table().get(found["pid"])
+            return dict(found) if alive is not None and alive[2] == found["start"] else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _end_older(self, token: Token) -> None:
+        found = self._working()
+        if found is not None and (found["epoch"], found["run"]) < token:
+            self._places.log("ends {verb} of token {epoch}.{run}, process {pid}: a newer token came".format(**found))
+            end_work(found["pid"])
+
+    def _sign(self, work: Work, token: Token) -> None:
+        start = process_table()[os.getpid()][2]
+        entry = {"pid": os.getpid(), "start": start, "epoch": token[0], "run": token[1], "verb": work.verb}
+        put_file(self._places.run + "/work", json.dumps(entry).encode(), 0o600, durable=False)
+
+
+def lets_go(work: Work) -> bool:
+    """Whether the change only lets go of an address."""
+    return work.verb == "address released"
+
+
+def put_file(path: str, data: bytes, mode: int, durable: bool = True) -> None:
+    """Write a file in place of an older one, whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    try:
+        with open(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(fd)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the kernel's view of the network, by rtnetlink(7): no tool to start, no disk to read
+
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, RTM_GETLINK, RTM_NEWROUTE, RTM_GETROUTE, RTM_GETNEIGH = (
+    20,
+    21,
+    22,
+    18,
+    24,
+    26,
+    30,
+)
+NLM_REQUEST, NLM_ACK, NLM_DUMP, NLM_EXCL, NLM_CREATE = 1, 4, 0x300, 0x200, 0x400
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 6, 8
+IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
+
+Held = NamedTuple("Held", [("index", int), ("ip", str), ("prefix", int), ("flags", int), ("body", bytes)])
+Link = NamedTuple(
+    "Link", [("index", int), ("name", str), ("mac", bytes), ("flags", int), ("carrier", bool), ("ethernet", bool)]
+)
+
+
+def netlink(kind: int, flags: int, body: bytes) -> List[bytes]:
+    """One request to the kernel's routing; the bodies that it answers with.
+
+    Raises:
+        OSError: as the kernel says it.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        sock.settimeout(5)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.bind((0, 0))
+        sock.send(struct.pack("=IHHII", 16 + len(body), kind, flags | NLM_REQUEST, 1, 0) + body)
+        found: List[bytes] = []
+        while True:
+            data = sock.recv(1 << 17)
+            while len(data) >= 16:
+                length, answer, _, _, _ = struct.unpack_from("=IHHII", data)
+                payload, data = data[16:length], data[(length + 3) & ~3 :]
+                if answer == 2:  # NLMSG_ERROR, which is also how it says that all is well
+                    code = -struct.unpack_from("=i", payload)[0]
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return found
+                if answer == 3:  # NLMSG_DONE
+                    return found
+                found.append(payload)
+
+
+def attributes(body: bytes, start: int) -> Dict[int, bytes]:
+    """The attributes of a message, by number."""
+    found = {}
+    while start + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, start)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = body[start + 4 : start + length]
+        start += (length + 3) & ~3
+    return found
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def addresses() -> List[Held]:
+    """Every address on every interface."""
+    found: List[Any] = []
+    for body in netlink(RTM_GETADDR, NLM_DUMP, bytes(8)):
+        family, prefix, flags, _, index = struct.unpack_from("=BBBBI", body)
+        if family in (socket.AF_INET, socket.AF_INET6):
+            more = attributes(body, 8)
+            if IFA_FLAGS in more:
+                flags = struct.unpack("=I", more[IFA_FLAGS])[0]
+            ip = socket.inet_ntop(family, more.get(IFA_LOCAL) or more[IFA_ADDRESS])
+            found.append(Held(index, ip, prefix, flags, body))
+    return found
+
+
+def links() -> Dict[str, Link]:
+    """Every interface by name."""
+    found = {}
+    for body in netlink(RTM_GETLINK, NLM_DUMP, bytes(16)):
+        _, kind, index, flags, _ = struct.unpack_from("=BxHiII", body)
+        more = attributes(body, 16)
+        name = more[3].rstrip(b"\0").decode("utf-8", "replace")
+        found[name] = Link(index, name, more.get(1, b""), flags, bool(flags & 0x10000), kind == 1)
+    return found
+
+
+def change_address(kind: int, index: int, ip: str, prefix: int) -> None:
+    """Add or remove one address."""
+    address = ipaddress.ip_address(ip)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    body = struct.pack("=BBBBI", family, prefix, 0, 0, index)
+    body += attribute(IFA_LOCAL, address.packed) + attribute(IFA_ADDRESS, address.packed)
+    if kind == RTM_NEWADDR and address.version == 6:
+        # We have just asked the link ourselves (RFC 4862, 5.4, demands it once); the kernel would take a second more.
+        body += attribute(IFA_FLAGS, struct.pack("=I", IFA_F_NODAD))
+        # Deprecated from the start: it is answered, and never chosen as the source of this server's own connections.
+        body += attribute(IFA_CACHEINFO, struct.pack("=IIII", 0, 0xFFFFFFFF, 0, 0))
+    netlink(kind, NLM_ACK | (NLM_CREATE | NLM_EXCL if kind == RTM_NEWADDR else 0), body)
+
+
+def remove_address(held: Held, name: str) -> None:
+    """Remove an address and nothing else.
+
+    When the first IPv4 address of a subnet goes, the kernel by default removes the others of that subnet with it
+    (``promote_secondaries`` = 0), and then the routes through them: the server's own address, and our way to it.
+    """
+    before = [other for other in addresses() if other.index == held.index and other.ip != held.ip]
+    routes = main_routes()
+    switch = f"/proc/sys/net/ipv4/conf/{name}/promote_secondaries"
+    was = None
+    try:
+        with open(switch, "r+") as file:
+            was = file.read().strip()
+            if was == "0":
+                file.seek(0)
+                file.write("1")
+    except OSError:
+        pass  # what was lost is put back below
+    try:
+        change_address(RTM_DELADDR, held.index, held.ip, held.prefix)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+    finally:
+        if was == "0":
+            with open(switch, "w") as file:
+                file.write(was)
+    there = {(other.index, other.ip) for other in addresses()}
+    for other in before:
+        if (other.index, other.ip) not in there:
+            put_back(RTM_NEWADDR, other.body)
+    there_now = set(main_routes())
+    for route in routes:
+        if route not in there_now and attributes(route, 12).get(7) != ipaddress.ip_address(held.ip).packed:
+            put_back(
+                RTM_NEWROUTE, route[:8] + struct.pack("=I", struct.unpack_from("=I", route, 8)[0] & 4) + route[12:]
+            )
+
+
+def put_back(kind: int, body: bytes) -> None:
+    """Give the kernel back what it had."""
+    try:
+        netlink(kind, NLM_ACK | NLM_CREATE | NLM_EXCL, body)
+    except OSError:
+        pass  # it came back by itself, or what it needs is gone with the address
+
+
+def main_routes() -> List[bytes]:
+    """IPv4 routes of the main table that somebody set, as the kernel says them."""
+    found = netlink(RTM_GETROUTE, NLM_DUMP, struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+    return [body for body in found if body[4] == 254 and body[5] != 2]
+
+
+def neighbour(ip: str) -> Optional[str]:
+    """The MAC that the kernel has for an address."""
+    packed = ipaddress.ip_address(ip).packed
+    for body in netlink(RTM_GETNEIGH, NLM_DUMP, bytes(12)):
+        more = attributes(body, 12)
+        if more.get(1) == packed and len(more.get(2, b"")) == 6 and not struct.unpack_from("=H", body, 8)[0] & 0x21:
+            return mac_text(more[2])
+    return None
+
+
+def mac_text(mac: bytes) -> str:
+    """02:00:0a:4d:00:11."""
+    return ":".join(f"{byte:02x}" for byte in mac)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# frames: asking who has an address, and saying that we have it
+
+BROADCAST = b"\xff" * 6
+ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
+
+
+def arp(mac: bytes, operation: int, sender: bytes, target_mac: bytes, target: bytes) -> bytes:
+    """A broadcast ARP frame (RFC 826)."""
+    return (
+        BROADCAST
+        + mac
+        + struct.pack("!HHHBBH", ETH_P_ARP, 1, 0x0800, 6, 4, operation)
+        + mac
+        + sender
+        + target_mac
+        + target
+    )
+
+
+def icmp6(mac: bytes, source: bytes, target: bytes, message: bytes) -> bytes:
+    """A multicast frame of neighbour discovery (RFC 4861), its checksum filled in."""
+    pseudo = source + target + struct.pack("!II", len(message), 58) + message
+    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    message = message[:2] + struct.pack("!H", ~total & 0xFFFF) + message[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + source + target
+    return b"\x33\x33" + target[-4:] + mac + struct.pack("!H", ETH_P_IPV6) + head + message
+
+
+def announcements(mac: bytes, ip: str) -> List[bytes]:
+    """Frames after which every neighbour sends to us.
+
+    IPv4: both forms, since some listen to requests only and some to replies only (RFC 5227, 3). IPv6: an unsolicited
+    advertisement with the override flag (RFC 4861, 7.2.6).
+    """
+    address = ipaddress.ip_address(ip)
+    if address.version == 4:
+        return [
+            arp(mac, 1, address.packed, bytes(6), address.packed),
+            arp(mac, 2, address.packed, BROADCAST, address.packed),
+        ]
+    advert = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + address.packed + b"\x02\x01" + mac
+    return [icmp6(mac, address.packed, ipaddress.ip_address("ff02::1").packed, advert)]
+
+
+def question(mac: bytes, ip: str) -> bytes:
+    """A frame that asks who has an address, and teaches nobody anything: from 0.0.0.0 (RFC 5227, 2.1.1) or ::."""
+    address = ipaddress.ip_address(ip)
+    if address.version == 4:
+        return arp(mac, 1, bytes(4), bytes(6), address.packed)
+    group = ipaddress.ip_address("ff02::1:ff00:0").packed[:13] + address.packed[13:]
+    return icmp6(mac, bytes(16), group, struct.pack("!BBHI", 135, 0, 0, 0) + address.packed)
+
+
+def claims(frame: bytes, ip: str) -> Optional[bytes]:
+    """The MAC that says in this frame that it has the address."""
+    packed = ipaddress.ip_address(ip).packed
+    if len(packed) == 4:
+        return frame[22:28] if len(frame) >= 42 and frame[12:14] == b"\x08\x06" and frame[28:32] == packed else None
+    is_advert = len(frame) >= 78 and frame[20] == 58 and frame[54] == 136
+    return frame[6:12] if is_advert and frame[62:78] == packed else None
+
+
+def packet_socket(name: str, ip: str) -> socket.socket:
+    """A raw socket on an interface, for ARP or for IPv6."""
+    kind = ETH_P_ARP if "." in ip else ETH_P_IPV6
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+    sock.bind((name, kind))
+    return sock
+
+
+def who_answers(link: Link, ip: str, seconds: float, stop_at_first: bool = False) -> List[str]:
+    """The MACs, our own left out, that claim an address within so many seconds; it is asked three times."""
+    if not link.ethernet:
+        return []
+    own = {other.mac for other in links().values()}
+    found: Set[bytes] = set()
+    begin = time.monotonic()
+    asks = [begin, begin + seconds / 3, begin + seconds * 2 / 3]
+    with packet_socket(link.name, ip) as sock:
+        while True:
+            now = time.monotonic()
+            if asks and now >= asks[0]:
+                asks.pop(0)
+                sock.send(question(link.mac, ip))
+            if now >= begin + seconds or stop_at_first and found:
+                return sorted(mac_text(mac) for mac in found)
+            until = asks[0] if asks else begin + seconds
+            if select.select([sock], [], [], max(0.0, until - now))[0]:
+                mac = claims(sock.recv(2048), ip)
+                if mac is not None and mac not in own:
+                    found.add(mac)
+
+
+def send_frames(link: Link, ip: str) -> None:
+    """Say once that the address is here."""
+    if link.ethernet:
+        with packet_socket(link.name, ip) as sock:
+            for frame in announcements(link.mac, ip):
+                sock.send(frame)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# silence: parked addresses can't be heard, whoever puts them back on an interface
+
+TABLE = "failover_park"
+
+
+def silence_rules(ips: Iterable[str]) -> str:
+    """The nftables rules that silence addresses, replacing all earlier ones in one transaction.
+
+    What others say about the address still comes in, so that a parked server can reach the new holder.
+    """
+    v4 = sorted(ip for ip in ips if "." in ip)
+    v6 = sorted(ip for ip in ips if ":" in ip)
+    lines = [f"table {family} {TABLE}\ndelete table {family} {TABLE}" for family in ("arp", "inet")]
+    hook = "type filter hook {} priority -300; policy accept;"
+    if v4:
+        lines += [
+            f"table arp {TABLE} {{",
+            "set v4 {{ type ipv4_addr; elements = {{ {} }}\n}}".format(", ".join(v4)),
+            "chain in {",
+            hook.format("input"),
+            "arp operation request arp saddr ip != @v4 arp daddr ip @v4 drop\n}",
+            "chain out {",
+            hook.format("output"),
+            "arp saddr ip @v4 drop\n}\n}",
+        ]
+    if v4 or v6:
+        came, left = [], []
+        lines.append(f"table inet {TABLE} {{")
+        for name, kind, word, ips_of in (("v4", "ipv4_addr", "ip", v4), ("v6", "ipv6_addr", "ip6", v6)):
+            if ips_of:
+                lines.append("set {} {{ type {}; elements = {{ {} }}\n}}".format(name, kind, ", ".join(ips_of)))
+                came.append(f"{word} daddr @{name} drop")
+                left.append(f"{word} saddr @{name} drop")
+        for ip in v6:
+            # The target of a solicitation or advertisement: older nft has no name for it; by place (RFC 4861, 4.3).
+            target = f"@th,64,128 0x{ipaddress.ip_address(ip).packed.hex()} drop"
+            came.append("icmpv6 type nd-neighbor-solicit " + target)
+            left.append("icmpv6 type nd-neighbor-advert " + target)
+            left.append("ip6 saddr :: icmpv6 type nd-neighbor-solicit " + target)
+        lines += (
+            ["chain in {", hook.format("input")] + came + ["}", "chain out {", hook.format("output")] + left + ["}\n}"]
+        )
+    return "\n".join(lines) + "\n"
+
+
+def parked(work: Work) -> List[str]:
+    """The addresses that are silenced now, as the kernel has it.
+
+    Raises:
+        Refused: ``no-nft``: it can't be asked.
+    """
+    try:
+        code, said = work.run(["nft", "list", "table", "inet", TABLE])
+    except OSError as error:
+        raise Refused("no-nft", f"nft can't be run: {plain(error)}") from None
+    if code:
+        if "No such file" in said:
+            return []
+        raise Refused("no-nft", f"nft doesn't say what is parked: {said.strip()[:300]}")
+    found: List[str] = []
+    for elements in re.findall(r"elements = \{([^}]*)\}", said):
+        found += [element.strip() for element in elements.split(",")]
+    return found
+
+
+def set_parked(work: Work, ips: Iterable[str]) -> None:
+    """Silence exactly these addresses."""
+    try:
+        code, said = work.run(["nft", "-f", "-"], silence_rules(set(ips)).encode())
+    except OSError as error:
+        code, said = 1, plain(error)
+    if code:
+        raise Refused("not-silenced", f"nft refused: {said.strip()[:500]}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# address
+
+PROBE_SECONDS = 0.06
+
+
+def address_state(work: Work, entry: Answer) -> Answer:
+    """How an address stands on this server."""
+    there = links()
+    names = {link.index: link for link in there.values()}
+    found = [held for held in addresses() if held.ip == entry["ip"]]
+    state: Answer = {"held": bool(found), "interface": entry["interface"], "prefix": None, "mac": None}
+    if found:
+        state["interface"], state["prefix"] = names[found[0].index].name, found[0].prefix
+    if state["interface"] in there:
+        state["mac"] = mac_text(there[state["interface"]].mac) or None
+    state["tentative"] = any(held.flags & IFA_F_TENTATIVE and not held.flags & IFA_F_DADFAILED for held in found)
+    state["dadfailed"] = any(held.flags & IFA_F_DADFAILED for held in found)
+    try:
+        state["parked"] = entry["ip"] in parked(work)
+    except Refused as error:
+        state["parked"], state["problem"] = False, str(error)
+    return state
+
+
+def ask_address(work: Work, args: Args) -> Answer:
+    """Whether an address is here; with ``probe``, also who else answers for it."""
+    entry = work.policy.address(args["ip"])
+    state = address_state(work, entry)
+    if args.get("probe"):
+        link = links().get(entry["interface"])
+        if link is None or not link.carrier:
+            raise Refused("no-carrier", "nobody can be asked: {} has no link".format(entry["interface"]))
+        state["answered_by"] = who_answers(link, entry["ip"], args.get("probe_seconds", PROBE_SECONDS))
+    return state
+
+
+def change_address_to(work: Work, args: Args) -> Answer:
+    """Give this server an address, or take it away."""
+    entry = work.policy.address(args["ip"])
+    if args["interface"] != entry["interface"]:
+        raise not_in_policy("interface", args["interface"], [entry["interface"]])
+    prefix = args.get("prefix")
+    if prefix is not None and entry["prefix"] is not None and prefix != entry["prefix"]:
+        raise not_in_policy("prefix", str(prefix), [entry["prefix"]])
+    if args["want"] == "released":
+        return release(work, entry)
+    return hold(work, entry, prefix if prefix is not None else entry["prefix"])
+
+
+def release(work: Work, entry: Answer) -> Answer:
+    """Silence an address, then remove it: whatever puts it back later isn't heard."""
+    work.begin()
+    problem = None
+    try:
+        try:
+            others = parked(work)
+        except Refused:
+            others = []
+        if entry["ip"] not in others:
+            set_parked(work, others + [entry["ip"]])
+    except Refused as error:
+        problem = error  # removing it matters more
+    try:
+        os.unlink(announcer_file(work.places, entry["ip"]))
+    except OSError:
+        pass  # there is none; or it stops when it finds the address gone
+    names = {link.index: link.name for link in links().values()}
+    for held in addresses():
+        if held.ip == entry["ip"]:
+            remove_address(held, names[held.index])
+    state = address_state(work, entry)
+    if state["held"]:
+        raise Failed("still-held", "{} is still on {}".format(entry["ip"], state["interface"]), state)
+    if not state["parked"]:
+        raise Failed("not-silenced", "{} was removed, but nothing silences it: {}".format(entry["ip"], problem), state)
+    return state
+
+
+def hold(work: Work, entry: Answer, prefix: Optional[int]) -> Answer:
+    """Put an address on its interface and tell the neighbours, unless anybody else answers for it."""
+    ip, name = entry["ip"], entry["interface"]
+    link = links().get(name)
+    if link is None:
+        raise Refused("no-interface", "there is no interface {}; there are {}".format(name, ", ".join(sorted(links()))))
+    if not link.flags & 1:
+        raise Refused("interface-down", f"{name} is down")
+    if not link.carrier:
+        raise Refused("no-carrier", f"{name} has no link")
+    everywhere = addresses()
+    there = [held for held in everywhere if held.ip == ip]
+    if any(held.index != link.index for held in there):
+        other = next(held for held in there if held.index != link.index)
+        elsewhere = [one.name for one in links().values() if one.index == other.index]
+        raise Refused("wrong-interface", "{} is on {} already, not on {}".format(ip, "".join(elsewhere), name))
+    if prefix is None:
+        prefix = network_of(ip, [held for held in everywhere if held.index == link.index and held.ip != ip], name)
+    silenced = parked(work)
+    good = bool(there) and there[0].prefix == prefix and not there[0].flags & (IFA_F_DADFAILED | IFA_F_TENTATIVE)
+    if not good or ip in silenced:
+        others = who_answers(link, ip, PROBE_SECONDS, stop_at_first=True)
+        if others:
+            sentence = "{} answers for {} already".format(" and ".join(others), ip)
+            raise Refused("address-taken", sentence, dict(address_state(work, entry), answered_by=others))
+        work.begin()
+        if there and not good:
+            remove_address(there[0], name)
+        if ip in silenced:
+            set_parked(work, set(silenced) - {ip})
+        try:
+            work.in_time()
+            if not good:
+                change_address(RTM_NEWADDR, link.index, ip, prefix)
+        except (OSError, Refused) as error:
+            set_parked(work, set(silenced) | {ip})
+            raise Failed("not-added", f"{ip}/{prefix} on {name}: {plain(error)}", address_state(work, entry)) from None
+    work.begin()
+    send_frames(link, ip)
+    state = address_state(work, entry)
+    if not state["held"] or state["dadfailed"]:
+        raise Failed("not-held", f"{ip} was added to {name} and isn't usable there", state)
+    start_announcer(work.places, ip, name)
+    return state
+
+
+def network_of(ip: str, others: List[Held], name: str) -> int:
+    """The prefix length of the interface's network that an address belongs to."""
+    networks = [ipaddress.ip_interface(f"{held.ip}/{held.prefix}").network for held in others]
+    fitting = [network.prefixlen for network in networks if ipaddress.ip_address(ip) in network]
+    if not fitting:
+        known = ", ".join(str(network) for network in networks) or "none"
+        raise Refused("no-network", f"{ip} isn't in a network of {name} ({known}), and no prefix is given")
+    return max(fitting)
+
+
+def announcer_file(places: Places, ip: str) -> str:
+    """Names the one announcer of an address; without it, or with another name in it, an announcer ends."""
+    return f"{places.run}/announce-{ip}"
+
+
+ANNOUNCE_AT_SECONDS = [1, 2, 5, 10] + list(range(60, 601, 60))
+
+
+def start_announcer(places: Places, ip: str, interface: str) -> None:
+    """Go on announcing, in a process that outlives this session and holds nothing of it."""
+    name = os.urandom(8).hex()
+    try:
+        put_file(announcer_file(places, ip), name.encode(), 0o600, durable=False)
+    except OSError:
+        name = "-"
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.closerange(3, 4096)
+        os.chdir("/")
+        argv = [sys.executable, "-IS", os.path.abspath(__file__)] + (["--root", places.root] if places.root else [])
+        argv += ["announce", ip, interface, name]
+        if not places.root and os.path.isdir("/run/systemd/system"):
+            # A session's processes may be killed with it (KillUserProcesses=yes); a unit of its own isn't.
+            time.sleep(0.3)
+            unit = "--unit=failover-announce-" + name
+            if subprocess.call(["systemd-run", "--quiet", "--collect", unit] + argv, env=ENVIRONMENT) == 0:
+                os._exit(0)
+        os.execve(sys.executable, argv, ENVIRONMENT)  # noqa: S606 - without a shell, on purpose
+    finally:
+        os._exit(1)
+
+
+def announce(places: Places, ip: str, interface: str, name: str) -> int:
+    """Repeat the announcement at 1, 2, 5 and 10 s, then every minute for ten, while the address is here and heard."""
+    begin = time.monotonic()
+    for at in ANNOUNCE_AT_SECONDS:
+        time.sleep(max(0.0, begin + at - time.monotonic()))
+        if name != "-":
+            try:
+                with open(announcer_file(places, ip)) as file:
+                    if file.read(100) != name:
+                        return 0
+            except OSError:
+                return 0
+        link = links().get(interface)
+        if link is None or not any(held.ip == ip and held.index == link.index for held in addresses()):
+            return 0
+        work = Work(places, "announce", boottime() + TOOL_SECONDS)
+        if ip in parked(work):
+            return 0
+        try:
+            send_frames(link, ip)
+        except OSError:
+            pass  # no link just now; the next one counts
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# facts
+
+SYSTEMD = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "StateChangeTimestampMonotonic",
+    "MainPID",
+    "Result",
+    "Job",
+)
+
+
+def units_state(work: Work, units: List[str]) -> Dict[str, Answer]:
+    """What systemd says of units.
+
+    Raises:
+        Refused: ``no-systemd``.
+    """
+    if not units:
+        return {}
+    try:
+        code, said = work.run(["systemctl", "show", "--no-pager", "-p", ",".join(SYSTEMD), "--"] + units)
+    except OSError as error:
+        code, said = 1, plain(error)
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in said.split("\n\n")]
+    if code or len(blocks) != len(units):
+        raise Refused(
+            "no-systemd", "systemctl doesn't say how {} stand: {}".format(", ".join(units), said.strip()[:300])
+        )
+    found = {}
+    for unit, block in zip(units, blocks):  # noqa: B905 - as many, see above; strict= came with 3.10
+        changed = int(block.get("StateChangeTimestampMonotonic") or 0) / 1e6
+        found[unit] = {
+            "load": block.get("LoadState"),
+            "active": block.get("ActiveState"),
+            "sub": block.get("SubState"),
+            "enabled": block.get("UnitFileState") or None,
+            "since": time.time() - time.monotonic() + changed if changed else None,
+            "main_pid": int(block.get("MainPID") or 0) or None,
+            "result": block.get("Result"),
+            "job": block.get("Job") or None,
+        }
+    return found
+
+
+def fact_services(work: Work) -> Answer:
+    """The policy's units."""
+    try:
+        return units_state(work, sorted(work.policy.units))
+    except Refused as error:
+        return {
+            unit: {
+                "load": "unknown",
+                "active": "unknown",
+                "sub": "unknown",
+                "enabled": None,
+                "since": None,
+                "problem": str(error),
+            }
+            for unit in work.policy.units
+        }
+
+
+def fact_addresses(_: Work) -> List[Answer]:
+    """Every address, loopback left out."""
+    names = {link.index: link for link in links().values()}
+    return [
+        {
+            "interface": names[held.index].name,
+            "ip": held.ip,
+            "prefix": held.prefix,
+            "mac": mac_text(names[held.index].mac),
+            "tentative": bool(held.flags & IFA_F_TENTATIVE),
+            "dadfailed": bool(held.flags & IFA_F_DADFAILED),
+        }
+        for held in addresses()
+        if held.index in names and not names[held.index].flags & 8
+    ]
+
+
+def fact_parked(work: Work) -> List[str]:
+    """Silenced addresses."""
+    try:
+        return parked(work)
+    except Refused:
+        return []  # what can't be shown to be silenced isn't
+
+
+def fact_interfaces(_: Work) -> List[Answer]:
+    """Every network interface."""
+    return [
+        {"name": link.name, "mac": mac_text(link.mac), "up": bool(link.flags & 1), "carrier": link.carrier}
+        for link in links().values()
+    ]
+
+
+def fact_routes(_: Work) -> List[Answer]:
+    """Routes of the main tables, two hundred at most."""
+    names = {link.index: link.name for link in links().values()}
+    found: List[Any] = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for body in netlink(RTM_GETROUTE, NLM_DUMP, struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)):
+            more = attributes(body, 12)
+            if body[0] != family or body[4] != 254 or 4 not in more or body[7] != 1:
+                continue
+            where = (
+                socket.inet_ntop(family, more[1]) if 1 in more else ("::" if family == socket.AF_INET6 else "0.0.0.0")  # noqa: S104 - a route, no listener
+            )
+            via = socket.inet_ntop(family, more[5]) if 5 in more else None
+            interface = names.get(struct.unpack("=i", more[4])[0])
+            found.append({"to": f"{where}/{body[1]}", "via": via, "interface": interface})
+    return found[:200]
+
+
+def fact_disks(work: Work) -> Answer:
+    """Space and inodes where anything of ours is written."""
+    found = {}
+    for path in ["/", work.places.state, work.places.run] + sorted(set(work.policy.paths) | work.policy.serve):
+        there = path
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        disk = os.statvfs(there)
+        found[path] = {
+            "size_bytes": disk.f_blocks * disk.f_frsize,
+            "free_bytes": disk.f_bavail * disk.f_frsize,
+            "free_inodes": disk.f_favail if disk.f_files else None,
+            "read_only": bool(disk.f_flag & os.ST_RDONLY),
+        }
+    return found
+
+
+def fact_memory(_: Work) -> Answer:
+    """Memory, with what the kernel could free."""
+    with open("/proc/meminfo") as file:
+        lines = dict(line.split(":") for line in file)
+    available = lines.get("MemAvailable", lines["MemFree"])
+    return {"total_bytes": int(lines["MemTotal"].split()[0]) << 10, "available_bytes": int(available.split()[0]) << 10}
+
+
+def fact_versions(work: Work) -> Answer:
+    """Versions of what the helper works with."""
+    found = {"kernel": os.uname().release, "python": sys.version.split()[0]}
+    for name, argv in (
+        ("rsync", ["rsync", "--version"]),
+        ("nft", ["nft", "--version"]),
+        ("systemd", ["systemctl", "--version"]),
+    ):
+        try:
+            said = re.search(r"\d+(\.\d+)*", work.run(argv)[1])
+        except OSError:
+            said = None
+        found[name] = said.group() if said else ""
+    return found
+
+
+SECTIONS: Dict[str, Callable[[Work], Any]] = {
+    "addresses": fact_addresses,
+    "parked": fact_parked,
+    "routes": fact_routes,
+    "interfaces": fact_interfaces,
+    "services": fact_services,
+    "disks": fact_disks,
+    "load": lambda _: list(os.getloadavg()),
+    "cpus": lambda _: os.cpu_count(),
+    "memory": fact_memory,
+    "versions": fact_versions,
+    "token": lambda work: Gate(work.places).newest(),
+    "helper": lambda work: {"version": VERSION, "sha256": own_sha256(), "policy_sha256": work.policy.sha256},
+}
+
+
+def pulse() -> Answer:
+    """What every answer about facts has."""
+    return {"hostname": socket.gethostname(), "boot_id": boot_id(), "boottime": boottime(), "time": time.time()}
+
+
+def ask_facts(work: Work, args: Args) -> Answer:
+    """How this server is; ``sections`` limits it to what is asked for."""
+    sections = args.get("sections", list(SECTIONS))
+    unknown = [
+        name for name in sections if name not in SECTIONS and name not in ("hostname", "boot_id", "boottime", "time")
+    ]
+    if unknown:
+        raise Refused("bad-request", "there is no section {!r}; there are {}".format(unknown[0], ", ".join(SECTIONS)))
+    answer = {name: SECTIONS[name](work) for name in sections if name in SECTIONS}
+    answer.update(pulse())
+    return answer
+
+
+def own_sha256() -> str:
+    """Of this file as it lies there."""
+    with open(os.path.abspath(__file__), "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# service
+
+
+def ask_service(work: Work, args: Args) -> Answer:
+    """How a unit stands, in systemd's words."""
+    unit = work.policy.unit(args["unit"])
+    return units_state(work, [unit])[unit]
+
+
+def change_service(work: Work, args: Args) -> Answer:
+    """Have a unit run, stand still, or start anew."""
+    unit, want = work.policy.unit(args["unit"]), args["want"]
+    state = units_state(work, [unit])[unit]
+    if want == "stopped" and state["active"] in ("inactive", "failed") and not state["job"]:
+        return state
+    if want == "running" and state["active"] == "active" and not state["job"]:
+        return state
+    if state["load"] != "loaded" and want != "stopped":
+        raise Refused(
+            "no-such-unit" if state["load"] == "not-found" else "unit-" + str(state["load"]),
+            "{} can't be started: it is {}".format(unit, state["load"]),
+        )
+    work.begin()
+    order = {"running": "start", "stopped": "stop", "restarted": "restart"}[want]
+    state, said = order_unit(work, unit, order)
+    if order != "stop" and (state["result"] == "start-limit-hit" or "too quickly" in said or "start-limit" in said):
+        # The limit counts the tries of whoever tried before; ours is the first of this run, and the only one.
+        work.run(["systemctl", "reset-failed", "--", unit])
+        state, said = order_unit(work, unit, order)
+    if (state["active"] in ("inactive", "failed")) if order == "stop" else state["active"] == "active":
+        return state
+    tail = journal_tail(work, unit)
+    state.update(journal=tail, port_holder=port_holder(tail))
+    holder = state["port_holder"]
+    taken = "; port {port} is held by {name} ({pid})".format(**holder) if holder else ""
+    sentence = "{} of {} ended {} ({}){}".format(
+        order, unit, state["active"], state["result"] or said.strip()[:200], taken
+    )
+    raise Failed(order + "-failed", sentence, state)
+
+
+def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
+    """Order something and wait until it has happened or can't. Nothing of it goes on past the deadline."""
+    code, said = work.run(["systemctl", "--no-block", order, "--", unit], within=work.left())
+    pause = 0.01
+    while True:
+        state = units_state(work, [unit])[unit]
+        settled = state["active"] not in ("activating", "deactivating", "reloading") or state["sub"] == "auto-restart"
+        if code or settled and not state["job"]:
+            return state, said
+        if work.end - boottime() < 0.3:
+            if state["job"]:
+                work.run(["systemctl", "cancel", "--", state["job"].split()[0]])
+            sentence = "{} of {} wasn't done in time; it is {} ({})".format(order, unit, state["active"], state["sub"])
+            raise Failed("timeout", sentence, units_state(work, [unit])[unit])
+        time.sleep(min(pause, work.left()))
+        pause = min(pause * 1.5, 0.1)
+
+
+def journal_tail(work: Work, unit: str) -> List[str]:
+    """The unit's last words."""
+    try:
+        _, said = work.run(["journalctl", "-q", "-u", unit, "-n", "12", "-o", "cat", "--no-pager"], within=2)
+    except (OSError, Refused):
+        return []
+    return [line[:300] for line in said.splitlines()[-12:]]
+
+
+def port_holder(lines: List[str]) -> Optional[Answer]:
+    """Who listens on the port that a unit complained of, if that was its complaint."""
+    for line in lines:
+        if re.search(r"in use|EADDRINUSE", line, re.I):
+            for number in re.findall(r"[:\s'(](\d{1,5})\b", line):
+                found = listener(int(number))
+                if found is not None:
+                    return found
+    return None
+
+
+def listener(port: int) -> Optional[Answer]:
+    """The process that listens on a TCP port."""
+    inodes = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(path) as file:
+                for fields in (line.split() for line in file):
+                    if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                        inodes.add(f"socket:[{fields[9]}]")
+        except OSError:
+            continue  # no IPv6
+    if not inodes:
+        return None
+    for pid in sorted(process_table()):
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") in inodes:
+                    with open(f"/proc/{pid}/comm") as file:
+                        return {"port": port, "pid": pid, "name": file.read().strip()}
+        except OSError:
+            continue  # it ended meanwhile
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# see: what can be reached from here
+
+MAX_BODY_BYTES = 1 << 20
+SHOWN_HEADERS = ("server", "date", "content-type", "content-length", "last-modified", "etag", "location", "age", "via")
+
+
+class TooLong(Exception):
+    """A look took longer than it may."""
+
+
+def ask_see(work: Work, args: Args) -> Answer:
+    """Whether something answers, as seen from this server."""
+    if ("url" in args) == ("ip" in args):
+        raise Refused("bad-request", "see takes a url or an ip")
+    if "url" in args:
+        match = re.match(r"(https?)://(\[[0-9a-fA-F:.]+\]|[0-9.]+)(?::(\d{1,5}))?(/[\x21-\x7e]*)?\Z", args["url"])
+        if not match:
+            raise Refused(
+                "bad-request", "{!r} is no http URL with an IP address for its host".format(args["url"][:200])
+            )
+        ip = work.policy.sees(match.group(2).strip("[]"))
+    else:
+        ip = work.policy.sees(args["ip"])
+    began = time.monotonic()
+    seconds = args.get("timeout_seconds", 2.0)
+
+    def too_long(*_: Any) -> None:
+        raise TooLong
+
+    answer: Answer = {"seen": False, "reason": "", "mac": None}
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, work.left()))
+    try:
+        if "url" in args:
+            answer.update(see_url(ip, match, args, seconds))
+        elif "port" in args:
+            socket.create_connection((ip, args["port"]), seconds).close()
+            answer.update(seen=True, reason="connected")
+        elif args.get("arp"):
+            answer.update(see_neighbour(ip, seconds))
+        else:
+            answer.update(see_ping(ip))
+    except TooLong:
+        answer["reason"] = f"no whole answer within {seconds:g} s"
+    except Exception as error:  # noqa: BLE001 - http.client alone raises a dozen kinds; each means that it isn't seen
+        answer["reason"] = plain(error)[:300]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    answer["mac"] = answer["mac"] or neighbour(ip)
+    answer["seconds"] = time.monotonic() - began
+    return answer
+
+
+def see_url(ip: str, match: Any, args: Args, seconds: float) -> Answer:
+    """One GET; certificates aren't judged here, that is the business of a probe."""
+    import http.client
+    import ssl
+
+    scheme, _, port, path = match.groups()
+    host = args.get("host") or match.group(2)
+    connection = http.client.HTTPConnection(ip, int(port or (443 if scheme == "https" else 80)), timeout=seconds)
+    connection.connect()
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection.sock = context.wrap_socket(connection.sock, server_hostname=host.strip("[]"))
+    connection.request(
+        "GET", path or "/", headers={"Host": host, "User-Agent": "failover/" + VERSION, "Connection": "close"}
+    )
+    response = connection.getresponse()
+    body = response.read(MAX_BODY_BYTES + 1)
+    headers = [(name.lower(), value[:200]) for name, value in response.getheaders()]
+    answer: Answer = {
+        "seen": True,
+        "reason": f"{response.status} {response.reason}"[:200],
+        "status": response.status,
+        "headers": {name: value for name, value in headers if name in SHOWN_HEADERS or name.startswith("x-")},
+        "body_sha256": hashlib.sha256(body[:MAX_BODY_BYTES]).hexdigest(),
+        "body_bytes": min(len(body), MAX_BODY_BYTES),
+        "truncated": len(body) > MAX_BODY_BYTES,
+    }
+    if "contains" in args:
+        answer["contains"] = args["contains"].encode() in body[:MAX_BODY_BYTES]
+        if not answer["contains"]:
+            answer.update(
+                seen=False, reason="{}, and the page doesn't contain {!r}".format(answer["reason"], args["contains"])
+            )
+    return answer
+
+
+def see_neighbour(ip: str, seconds: float) -> Answer:
+    """Ask the link who has the address."""
+    address = ipaddress.ip_address(ip)
+    by_index = {link.index: link for link in links().values()}
+    for held in addresses():
+        if address in ipaddress.ip_interface(f"{held.ip}/{held.prefix}").network and by_index[held.index].ethernet:
+            macs = who_answers(by_index[held.index], ip, min(seconds * 0.8, 0.2))
+            return {
+                "seen": bool(macs),
+                "reason": "answered by " + " and ".join(macs) if macs else "nobody answers",
+                "macs": macs,
+                "mac": macs[0] if macs else None,
+            }
+    return {"reason": f"{ip} is in no network of this server"}
+
+
+def see_ping(ip: str) -> Answer:
+    """Three echo requests (RFC 792, RFC 4443), until one is answered or the time is over."""
+    v6 = ":" in ip
+    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW, 58 if v6 else 1) as sock:
+        sock.connect((ip, 0))
+        mark = os.urandom(8)
+        for number in range(3):
+            packet = struct.pack("!BBHHH", 128 if v6 else 8, 0, 0, os.getpid() & 0xFFFF, number) + mark
+            total = sum(struct.unpack("!8H", packet))
+            total = (total >> 16) + (total & 0xFFFF)
+            sock.send(packet[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + packet[4:])
+            again = time.monotonic() + 0.3
+            while number == 2 or time.monotonic() < again:
+                if select.select([sock], [], [], 5 if number == 2 else max(0.0, again - time.monotonic()))[0]:
+                    data = sock.recv(2048)
+                    data = data if v6 else data[(data[0] & 15) * 4 :]
+                    if data[:1] == (b"\x81" if v6 else b"\0") and data[8:16] == mark:
+                        return {"seen": True, "reason": "answers ping"}
+    return {"reason": "no answer"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# command
+
+
+def change_command(work: Work, args: Args) -> Answer:
+    """Run a command that the policy names, as it stands there."""
+    argv = work.policy.commands.get(args["name"])
+    if argv is None:
+        raise not_in_policy("command", args["name"], work.policy.commands)
+    work.begin()
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what it detaches stays ours, so that the deadline ends it too
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd="/"
+        )
+    except OSError as error:
+        raise Failed("command-failed", f"{argv[0]} can't be run: {plain(error)}") from None
+    assert process.stdout is not None  # noqa: S101 - it was asked for above
+    pipe = process.stdout.fileno()
+    output, total = b"", 0
+    while True:
+        # Its end counts, not that of its output: what it leaves running may hold the pipe for ever.
+        ended = process.poll() is not None
+        while select.select([pipe], [], [], 0 if ended else 0.02)[0]:
+            data = os.read(pipe, 65536)
+            if not data:
+                break
+            total += len(data)
+            output += data[: work.policy.max_output_bytes - len(output)]
+            if ended and total > 64 * work.policy.max_output_bytes:
+                break
+        if ended:
+            break
+        time.sleep(0.001)
+    result = {
+        "exit": process.returncode,
+        "output": output.decode("utf-8", "replace"),
+        "truncated": total > len(output),
+        "seconds": time.monotonic() - began,
+    }
+    if process.returncode:
+        raise Failed("command-failed", "{} ended with {}".format(args["name"], process.returncode), result)
+    return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# verbs: which arguments each takes
+
+
+def text(most: int) -> Callable[[Any], bool]:
+    """A string up to a length, without control characters."""
+    return lambda value: isinstance(value, str) and 0 < len(value) <= most and not re.search(r"[\x00-\x1f\x7f]", value)
+
+
+def among(*words: str) -> Callable[[Any], bool]:
+    """One of these words."""
+    return lambda value: value in words and isinstance(value, str)
+
+
+def between(least: float, most: float) -> Callable[[Any], bool]:
+    """A number in a range."""
+    return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    return isinstance(value, bool)
+
+
+def texts(value: Any) -> bool:
+    """A short list of strings."""
+    return isinstance(value, list) and len(value) <= 50 and all(text(100)(entry) for entry in value)
+
+
+def digest(value: Any) -> bool:
+    """A SHA-256 in hexadecimal."""
+    return isinstance(value, str) and bool(re.match(r"[0-9a-f]{64}\Z", value))
+
+
+def prefix_length(value: Any) -> bool:
+    """Of an IP network; null when the interface's own network shall give it."""
+    return value is None or is_int(value) and value <= 128
+
+
+Spec = Dict[str, Callable[[Any], bool]]
+Verb = NamedTuple("Verb", [("do", Callable[[Work, Args], Answer]), ("needs", Spec), ("takes", Spec)])
+
+ASKS = {
+    "facts": Verb(ask_facts, {}, {"sections": texts}),
+    "address": Verb(ask_address, {"ip": text(50)}, {"probe": flag, "probe_seconds": between(0.01, 5)}),
+    "service": Verb(ask_service, {"unit": text(200)}, {}),
+    "see": Verb(
+        ask_see,
+        {},
+        {
+            "url": text(2000),
+            "host": text(255),
+            "contains": text(1000),
+            "ip": text(50),
+            "port": between(1, 65535),
+            "arp": flag,
+            "timeout_seconds": between(0.01, 30),
+        },
+    ),
+}
+CHANGES = {
+    "address": Verb(
+        change_address_to,
+        {"ip": text(50), "interface": text(15), "want": among("held", "released")},
+        {"prefix": prefix_length},
+    ),
+    "service": Verb(change_service, {"unit": text(200), "want": among("running", "stopped", "restarted")}, {}),
+    "command": Verb(change_command, {"name": text(100)}, {}),
+}
+SLOW_ASKS = {"manifest": 600.0, "content": 600.0}
+
+
+def checked(verbs: Dict[str, Verb], verb: str, args: Args) -> Verb:
+    """The verb, if there is one that takes these arguments."""
+    if verb not in verbs:
+        raise not_in_policy("verb", verb, verbs)
+    found = verbs[verb]
+    known = dict(found.needs, **found.takes)
+    unknown = sorted(set(args) - set(known))
+    if unknown:
+        raise Refused(
+            "bad-request", "{} takes no {!r}; it takes {}".format(verb, unknown[0][:100], ", ".join(sorted(known)))
+        )
+    missing = sorted(set(found.needs) - set(args))
+    if missing:
+        raise Refused("bad-request", f"{verb} needs {missing[0]!r}")
+    for name, value in args.items():
+        if not known[name](value):
+            raise Refused("bad-request", f"{verb}: {str(value)[:100]!r} is no {name}")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# serving: one process that never waits for anything but its pipes
+
+REQUEST_KEYS = {"id", "verb", "args", "epoch", "run", "boot_id", "not_after", "deadline_seconds"}
+
+
+class Job:
+    """One request under way in a process of its own."""
+
+    def __init__(self, request: Answer, is_change: bool, end: float) -> None:
+        self.id, self.verb, self.is_change, self.end = request["id"], request["verb"], is_change, end
+        self.token: Optional[Token] = (request["epoch"], request["run"]) if is_change else None
+        self.request = request
+        self.pid = self.fd = -1
+        self.buffer = b""
+        self.began = self.answered = self.overdue = False
+
+
+class Helper:
+    """Speaks with the monitor. Everything that could hang is done by the processes that it forks."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self._jobs: Dict[int, Job] = {}
+        self._outbox: Any = collections.deque()
+        self._outbox_bytes = 0
+        self._memory: Optional[Token] = None
+
+    def serve(self) -> int:
+        """Until stdin ends."""
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        os.set_blocking(1, False)
+        self._say({"hello": self._hello()})
+        buffer, skipping = b"", False
+        while True:
+            poll = select.poll()
+            poll.register(0, select.POLLIN)
+            for fd in self._jobs:
+                poll.register(fd, select.POLLIN)
+            if self._outbox:
+                poll.register(1, select.POLLOUT)
+            ends = [job.end + (1.0 if job.overdue else 0.0) for job in self._jobs.values() if not job.answered]
+            ready = poll.poll(max(0.0, min(ends) - boottime()) * 1000 + 1 if ends else None)
+            for fd, _ in ready:
+                if fd in self._jobs:
+                    self._hear(self._jobs[fd])
+            self._keep_time()
+            if any(fd == 1 for fd, _ in ready):
+                self._flush()
+            if any(fd == 0 for fd, _ in ready):
+                data = os.read(0, 65536)
+                if not data:
+                    return self._end()
+                *lines, buffer = (buffer + data).split(b"\n")
+                for line in lines:
+                    if skipping:
+                        skipping = False
+                    elif line.strip():
+                        self._take(line)
+                if len(buffer) > MAX_LINE_BYTES:
+                    if not skipping:
+                        self._refuse(None, "bad-request", f"a line of more than {MAX_LINE_BYTES} bytes")
+                    buffer, skipping = b"", True
+
+    def _hello(self) -> Answer:
+        try:
+            policy: Optional[str] = Policy.read(self.places).sha256
+        except Refused:
+            policy = None
+        return {
+            "protocol": PROTOCOL,
+            "version": VERSION,
+            "sha256": own_sha256(),
+            "policy_sha256": policy,
+            "python": sys.version.split()[0],
+            "boot_id": boot_id(),
+            "boottime": boottime(),
+        }
+
+    # requests -------------------------------------------------------------------------------------------------------
+
+    def _take(self, line: bytes) -> None:
+        number: Any = None
+        try:
+            if len(line) > MAX_LINE_BYTES:
+                raise Refused("bad-request", f"a line of more than {MAX_LINE_BYTES} bytes")
+            request = parse_json(line)
+            if not isinstance(request, dict):
+                raise Refused("bad-request", "a request is an object")
+            if is_int(request.get("id")) or text(100)(request.get("id")):
+                number = request["id"]
+            self._start(self._understood(request))
+        except Refused as error:
+            self._refuse(number, error.kind, str(error))
+        except (ValueError, RecursionError) as error:
+            self._refuse(number, "bad-request", f"no JSON that can be read: {plain(error)[:200]}")
+        except OSError as error:
+            self._refuse(number, "busy", f"no process could be started: {plain(error)}")
+
+    def _understood(self, request: Answer) -> Job:
+        unknown = sorted(set(request) - REQUEST_KEYS)
+        if unknown:
+            raise Refused("bad-request", f"unknown key {unknown[0][:100]!r}")
+        if not (is_int(request.get("id")) or text(100)(request.get("id"))):
+            raise Refused("bad-request", "a request needs an id, a number or a short string")
+        if any(job.id == request["id"] for job in self._jobs.values() if not job.answered):
+            raise Refused("bad-request", "a request of this id is under way")
+        if not text(50)(request.get("verb")) or not isinstance(request.setdefault("args", {}), dict):
+            raise Refused("bad-request", "a request needs a verb, and its args are an object")
+        is_change = bool(set(request) & {"epoch", "run", "boot_id", "not_after"})
+        if is_change and not (
+            is_int(request.get("epoch"))
+            and is_int(request.get("run"))
+            and text(100)(request.get("boot_id"))
+            and between(0, 1e12)(request.get("not_after"))
+            and "deadline_seconds" in request
+        ):
+            raise Refused("bad-request", "a change needs epoch, run, boot_id, not_after and deadline_seconds")
+        seconds = request.setdefault("deadline_seconds", SLOW_ASKS.get(request["verb"], ASK_SECONDS))
+        if not between(0, 1e9)(seconds):
+            raise Refused("bad-request", f"{seconds!r} is no deadline")
+        end = boottime() + min(seconds, LONGEST_SECONDS)
+        return Job(request, is_change, min(end, request["not_after"]) if is_change else end)
+
+    def _start(self, job: Job) -> None:
+        if job.verb == "facts" and job.request["args"] == {"sections": []} and not job.is_change:
+            self._say({"id": job.id, "result": pulse()})  # a sign of life, given even when nothing can be forked
+            return
+        under_way = sum(1 for other in self._jobs.values() if other.is_change == job.is_change)
+        if under_way >= (MAX_CHANGES if job.is_change else MAX_ASKS):
+            raise Refused("busy", f"{under_way} requests are under way already")
+        job.fd, pipe = os.pipe()
+        try:
+            job.pid = os.fork()
+        except OSError:
+            os.close(job.fd)
+            os.close(pipe)
+            raise
+        if job.pid == 0:
+            self._become_worker(job, pipe)
+        os.close(pipe)
+        self._jobs[job.fd] = job
+
+    def _become_worker(self, job: Job, pipe: int) -> None:
+        try:
+            os.setsid()
+            die_with_parent()
+            for fd in list(self._jobs) + [job.fd]:
+                os.close(fd)
+            null = os.open("/dev/null", os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            for number in (signal.SIGTERM, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+            # Our own clock too: whoever keeps the time for us may be stopped by a full pipe or a signal.
+            signal.signal(signal.SIGALRM, lambda *_: os.killpg(os.getpid(), signal.SIGKILL))
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, job.end - boottime() + 0.05))
+            os.umask(0o022)
+            carry_out(self.places, job, pipe, self._memory)
+        finally:
+            os._exit(0)
+
+    # answers --------------------------------------------------------------------------------------------------------
+
+    def _hear(self, job: Job) -> None:
+        data = os.read(job.fd, 65536)
+        if not data:
+            self._gone(job)
+            return
+        *lines, job.buffer = (job.buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line.decode())
+            if "began" in message:
+                job.began = True
+                self._memory = max(self._memory or (0, 0), job.token or (0, 0))
+            elif not job.answered and not job.overdue:
+                job.answered = "progress" not in message
+                if "progress" not in message or self._outbox_bytes < MAX_LINE_BYTES:
+                    self._say(dict(message, id=job.id))
+
+    def _gone(self, job: Job) -> None:
+        os.close(job.fd)
+        del self._jobs[job.fd]
+        os.waitpid(job.pid, 0)
+        if job.answered:
+            return
+        if job.overdue:
+            self._answer_overdue(job, "its work was ended")
+            return
+        newest = Gate(self.places).newest()
+        if job.token and newest and job.token < newest:
+            kind, sentence = "superseded", "a newer token, {}.{}, ended it".format(*newest)
+        else:
+            kind, sentence = "killed", "its process was killed"
+        self._refuse(job.id, kind, f"{job.verb}: {sentence}", began=job.began)
+
+    def _keep_time(self) -> None:
+        for job in list(self._jobs.values()):
+            if boottime() < job.end or job.answered and boottime() < job.end + 1:
+                continue
+            if not job.overdue:
+                job.overdue = True
+                if job.is_change:
+                    self.places.log("ends {} of token {}.{}: its time is over".format(job.verb, *(job.token or (0, 0))))
+                end_work(job.pid)
+            elif not job.answered and boottime() >= job.end + 1.0:
+                self._answer_overdue(job, "its process can't be killed yet")
+
+    def _answer_overdue(self, job: Job, how: str) -> None:
+        job.answered = True
+        sentence = "{} wasn't done within {:.3g} s; {}".format(job.verb, job.request["deadline_seconds"], how)
+        self._refuse(job.id, "past-deadline", sentence, began=job.began)
+
+    def _refuse(self, number: Any, kind: str, sentence: str, began: bool = False) -> None:
+        self._say({"id": number, "error": {"kind": kind, "message": sentence, "began": began}})
+
+    def _say(self, message: Answer) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        self._outbox.append(data)
+        self._outbox_bytes += len(data)
+        self._flush()
+        if self._outbox_bytes > MAX_OUTBOX_BYTES:
+            self._end()  # nobody reads: the session is of no use to anyone
+
+    def _flush(self) -> None:
+        while self._outbox:
+            try:
+                sent = os.write(1, self._outbox[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._end()
+                return
+            self._outbox_bytes -= sent
+            if sent == len(self._outbox[0]):
+                self._outbox.popleft()
+            else:
+                self._outbox[0] = self._outbox[0][sent:]
+
+    def _end(self) -> int:
+        for job in self._jobs.values():
+            if job.began and not job.answered:
+                self.places.log(f"ends {job.verb}: the session is over")
+            end_work(job.pid)
+        os._exit(0)
+
+
+def carry_out(places: Places, job: Job, pipe: int, memory: Optional[Token]) -> None:
+    """Do what a request asks, in the process that is there for it, and say how it went."""
+    args, token = job.request["args"], job.token
+    label = "{} {}".format(job.verb, args.get("want", "")).strip() if job.is_change else job.verb
+    told = f"{job.verb} {json.dumps(args, sort_keys=True)}"[:1000]
+    gate = Gate(places)
+    work: Optional[Work] = None
+    try:
+        work = Work(places, label, job.end, pipe, token)
+        verb = checked(CHANGES if job.is_change else ASKS, job.verb, args)
+        if token is not None:
+            gate.enter(work, token, job.request["boot_id"], job.request["not_after"], memory)
+            places.log("begins {} with token {}.{}".format(told, *token))
+        message: Answer = {"result": verb.do(work, args)}
+        if token is not None:
+            places.log("did {} with token {}.{}".format(told, *token))
+    except Refused as error:
+        began = isinstance(error, Failed)
+        message = {"error": {"kind": error.kind, "message": str(error), "began": began}}
+        if error.result is not None:
+            message["error"]["result"] = error.result
+        if token is not None or error.kind in ("not-in-policy", "bad-policy"):
+            places.log("{} {}: {} ({})".format("failed at" if began else "refused", told, error, error.kind))
+    except Exception as error:  # noqa: BLE001 - a fault of ours is answered like any other, with what was touched by then
+        began = work is not None and work.began
+        places.log("fault in {}: {}".format(told, traceback.format_exc().replace("\n", " | ")))
+        message = {"error": {"kind": "fault", "message": plain(error), "began": began}}
+    if token is not None and work is not None:
+        gate.leave(work, token)
+    if len(json.dumps(message)) > MAX_LINE_BYTES - 200:
+        message = {
+            "error": {"kind": "too-much-output", "message": "the answer doesn't fit a line", "began": job.is_change}
+        }
+    write_line(pipe, message)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# by hand, at boot, and for others who pull content
+
+
+def guard(places: Places, late: bool) -> int:
+    """Park every service address, once per boot and before the network is up (decision 3); late, take off what came up.
+
+    Started again by hand or by an upgrade it does nothing: the daemon may have given an address back meanwhile.
+    """
+    work = Work(places, "guard", boottime() + 60)
+    os.makedirs(places.run, mode=0o755, exist_ok=True)
+    if not late:
+        try:
+            os.close(os.open(places.run + "/guarded", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            sys.stderr.write("the addresses were parked at boot; nothing is done now\n")
+            return 0
+        set_parked(work, work.policy.addresses)
+        places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses)) or "nothing"))
+        return 0
+    silenced = parked(work)
+    names = {link.index: link.name for link in links().values()}
+    for held in addresses():
+        if held.ip in silenced and held.ip in work.policy.addresses:
+            remove_address(held, names[held.index])
+            places.log(f"took {held.ip} off {names[held.index]}: it came up at boot")
+    return 0
+
+
+def unpark(places: Places, ip: str) -> int:
+    """Give an address back by hand, while no daemon runs; asks the link first, as always."""
+    work = Work(places, "unpark", boottime() + 60)
+    entry = work.policy.address(ip)
+    places.log(f"unpark {ip} by hand")
+    state = hold(work, entry, entry["prefix"])
+    sys.stdout.write(json.dumps(state) + "\n")
+    return 0
+
+
+def main(argv: List[str]) -> int:
+    """See the top of this file."""
+    root = ""
+    if argv[:1] == ["--root"] and len(argv) > 1 and "SUDO_UID" not in os.environ:
+        root, argv = os.path.abspath(argv[1]), argv[2:]
+    places = Places(root)
+    os.umask(0o022)
+    try:
+        if argv in ([], ["serve"]):
+            return Helper(places).serve()
+        if argv in (["guard"], ["guard", "--late"]):
+            return guard(places, late=len(argv) > 1)
+        if argv[:1] == ["unpark"] and len(argv) == 2:
+            return unpark(places, argv[1])
+        if argv[:1] == ["announce"] and len(argv) == 4:
+            return announce(places, *argv[1:])
+    except Refused as error:
+        places.log("refused {}: {} ({})".format(" ".join(argv), error, error.kind))
+        sys.stderr.write(f"{error} ({error.kind})\n")
+        return 1
+    sys.stderr.write("usage: failover-helper [serve | serve-content | guard [--late] | unpark IP]\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
