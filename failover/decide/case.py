@@ -40,6 +40,11 @@ class Case:
         checks = self.situation.checks
         return tuple(name for name in self.condition.checks if name in checks and checks[name].standing in standings)
 
+    @cached_property
+    def failing(self) -> bool:
+        """Whether looks are failing right now at a check that may make the plan apply."""
+        return any(self.situation.checks[name].failing_since for name in self.would_apply_if_down(Standing.SUSPECT))
+
     def would_apply_if_down(self, *standings: Standing) -> tuple[str, ...]:
         """The checks standing so, if the plan would apply were they down."""
         names = self._of_condition(*standings)
@@ -48,16 +53,16 @@ class Case:
 
     @cached_property
     def since(self) -> datetime:
-        """When the newest of the faults was certain: what anybody saw before that proves nothing about it."""
+        """When the newest of the faults began: what anybody saw before that proves nothing about it."""
         names = self.faults or self._of_condition(Standing.UP)
-        return max((self.situation.checks[name].verdict.since for name in names), default=self.situation.now)
+        return max((self.situation.checks[name].began for name in names), default=self.situation.now)
 
     def tell(self, *names: str) -> str:
         """What these checks say: ``website is down since 2 s (connection refused)``."""
         return "; ".join(self._tell(name, self.situation.checks[name]) for name in names)
 
     def _tell(self, name: str, check: CheckFact) -> str:
-        age = self.situation.age_seconds(check.verdict.since)
+        age = self.situation.age_seconds(check.began)
         since = f" for {format_span(age)}" if age >= 0 else ""
         return f"{name} is {check.standing}{since} ({check.verdict.reason})"
 
@@ -85,15 +90,18 @@ class Case:
 
     @cached_property
     def fresh_sightings(self) -> tuple[Sighting, ...]:
-        """What others answered about the faults since these were certain, and not too long ago."""
-        limits = self.situation.limits
-        return tuple(
-            sighting
-            for sighting in self.situation.sightings
-            if sighting.check in self.faults
-            and sighting.at >= self.since
-            and self.situation.fresh(sighting.at, limits.sighting_seconds)
-        )
+        """The newest that each observer said of each fault since that began, and not too long ago."""
+        newest: dict[tuple[str, str], Sighting] = {}
+        for sighting in sorted(self.situation.sightings, key=lambda sighting: sighting.at):
+            if sighting.check in self.faults and self._counts(sighting):
+                newest[sighting.check, sighting.observer] = sighting
+        return tuple(newest.values())
+
+    def _counts(self, sighting: Sighting) -> bool:
+        # Who was asked while the check was only suspect may have seen the last good answer of a server on its way down.
+        check = self.situation.checks[sighting.check]
+        since = max(check.verdict.since, check.began) if sighting.seen else check.began
+        return sighting.at >= since and self.situation.fresh(sighting.at, self.situation.limits.sighting_seconds)
 
     @cached_property
     def unasked(self) -> dict[str, tuple[str, ...]]:
@@ -110,7 +118,7 @@ class Case:
         """Every server that seems to fail for a reason of its own, and since when."""
         for name in self.server_names:
             since = [
-                check.verdict.since
+                check.began
                 for label, check in self.situation.checks.items()
                 if check.server == name and check.standing in FAILING and not self._explained(label)
             ]

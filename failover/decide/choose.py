@@ -6,7 +6,9 @@ The monitor's loop::
     # confirm: ask decision.ask's observers and look at decision.look_at's witnesses, all at once and within a second or
     #   two; put a Sighting for each (seen=None for those that couldn't be asked) and the new Seen into the situation,
     #   and choose again. At most one recover comes out for a site.
-    # whatever differs from the last decision (not decision.same_as(last)): journal it with explain.record(...)
+    # wait with an ask: the same, but don't wait for it: when the check turns out to be down, the answers are there.
+    # final and not decision.same_as(the plan's last final one): journal it, data=explain.record(decision, situation)
+    # alarm, propose, recover: tell people, as urgently as decision.severity says.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ def _decide(case: Case) -> Decision:
 def _at_rest(case: Case) -> Decision:
     plan = case.plan
     if suspects := case.would_apply_if_down(Standing.SUSPECT):
-        return Decision(plan=plan.name, action=Action.WAIT, reason=f"{case.tell(*suspects)}: looking again")
+        ask = () if not case.failing else tuple(Ask(check=name, observers=case.observers(name)) for name in suspects)
+        look_at = () if not case.failing else tuple(witness.name for witness in case.situation.witnesses)
+        reason = f"{case.tell(*suspects)}: looking again"
+        return Decision(plan=plan.name, action=Action.WAIT, reason=reason, ask=ask, look_at=look_at)
     if unknown := case.would_apply_if_down(Standing.UNKNOWN, Standing.SUSPECT):
         reason = f"{case.tell(*unknown)}: what can't be judged moves nothing"
         return Decision(plan=plan.name, action=Action.WAIT, reason=reason)

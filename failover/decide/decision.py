@@ -57,14 +57,19 @@ class Decision(Fact):
     guards: tuple[Guard, ...] = ()
     severity: Severity = "info"
     ask: tuple[Ask, ...] = ()
-    """With ``confirm``: whom to ask about what."""
+    """With ``confirm``: whom to ask about what. With ``wait``: whom to ask ahead, so that no time is lost."""
     look_at: tuple[str, ...] = ()
-    """With ``confirm``: the witnesses to look at again."""
+    """With ``confirm`` and ``wait``: the witnesses to look at again."""
 
     @property
     def held_by(self) -> tuple[str, ...]:
         """The names of the guards that hold the plan back."""
         return tuple(guard.name for guard in self.guards if guard.holds)
+
+    @property
+    def final(self) -> bool:
+        """Whether it is worth a line in the journal: asking others is only the way to a decision."""
+        return self.action is not Action.CONFIRM
 
     def same_as(self, other: Decision) -> bool:
         """Whether nothing new is to be said: only the numbers in the sentences differ."""

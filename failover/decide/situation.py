@@ -61,6 +61,8 @@ class CheckFact(Fact):
     """A check's verdict (as of now: stale ones are ``unknown``) and what it is about."""
 
     verdict: Verdict
+    failing_since: AwareDatetime | None = None
+    """The first failed look of the present streak (``Health.failing_since``): what others saw since then counts."""
     role: str | None = None
     server: str | None = None
     """The server that it looks at now: its own, or the holder of its role."""
@@ -75,6 +77,11 @@ class CheckFact(Fact):
     def standing(self) -> Standing:
         """What the readings amount to."""
         return self.verdict.standing
+
+    @property
+    def began(self) -> datetime:
+        """When what the verdict says began, as far as looks could tell."""
+        return self.failing_since or self.verdict.since
 
 
 class ServerFact(Fact):

@@ -13,7 +13,7 @@ OPENED = {
 }  # fmt: skip
 
 
-def tell(journal: Journal, kind: str, run: int | None = 7, by: str = "daemon", **data: Any) -> Event:
+def tell(journal: Journal, kind: str, run: int | None = 7, by: str = "daemon", /, **data: Any) -> Event:
     return journal.append(kind, site="shop", run=run, by=by, data=data)
 
 
@@ -71,9 +71,9 @@ def test_a_run_waits_for_the_word_that_it_asked_for(journal: Journal, clock: Clo
     view = view_of(journal)
     assert view.state is RunState.WAITING
     assert view.question == q.Question(1, "is web off?", "released:www", clock.now)
-    tell(journal, "run.word", by="lin", step=1, word="coffee", why="late")
+    tell(journal, "run.word", 7, "lin", step=1, word="coffee", why="late")
     assert view_of(journal).state is RunState.WAITING
-    tell(journal, "run.word", by="lin", step=1, word="released:www", why="I pulled the plug")
+    tell(journal, "run.word", 7, "lin", step=1, word="released:www", why="I pulled the plug")
     view = view_of(journal)
     assert (view.state, view.question) == (RunState.RUNNING, None)
     assert [(word.word, word.by, word.why) for word in view.words][1] == ("released:www", "lin", "I pulled the plug")
@@ -86,7 +86,7 @@ def test_a_stopped_run_that_is_resumed_runs_again(journal: Journal, clock: Clock
     clock.turn(60)
     tell(journal, "run.ended", state="stopped", reason="disk full on web-backup")
     assert view_of(journal).seconds == 60
-    tell(journal, "run.resumed", by="lin", why="made room")
+    tell(journal, "run.resumed", 7, "lin", why="made room")
     tell(journal, "step.started", step=1)
     view = view_of(journal)
     assert (view.state, view.ended_at, view.resumed) == (RunState.RUNNING, None, ("made room",))
