@@ -13,6 +13,7 @@ import time
 import pytest
 
 from failover.model import State
+from failover.probes import icmp
 from failover.probes.icmp import Echoer, checksum, echoer
 from failover.probes.ping import PingProbe
 from failover.probes.selfwatch import count_fds
@@ -37,7 +38,8 @@ async def test_loopback_answers(address: str, sight: ToySight) -> None:
     assert 0 < reading.phases["processing"] <= reading.seconds < 0.5
 
 
-async def test_thousands_at_once_over_one_socket(sight: ToySight) -> None:
+async def test_thousands_at_once_over_one_socket(sight: ToySight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icmp, "_RECEIVE_BUFFER_BYTES", 212992)  # what Linux grants where nobody raised rmem_max
     probes = [PingProbe(address=f"127.{1 + n // 250}.0.{1 + n % 250}", timeout="5s") for n in range(2000)]
     before, _ = count_fds()
     tasks = [asyncio.create_task(probe.take("p", sight)) for probe in probes]
@@ -47,6 +49,7 @@ async def test_thousands_at_once_over_one_socket(sight: ToySight) -> None:
     after, _ = count_fds()
     assert [reading.reason for reading in readings if reading.state is not State.UP] == []
     assert (during - before, after - before) == (1, 0)
+    assert sum(reading.values["icmp_lost"] for reading in readings) == 0
 
 
 async def test_an_answer_of_another_host_or_request_does_not_count(sight: ToySight) -> None:
