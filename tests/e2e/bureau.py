@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.lab import Done, Host, Lab, LabTimeout
+from tests.lab import Done, Host, Lab, LabError, LabTimeout
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CONFIG = "/etc/failover/failover.yaml"
@@ -34,13 +34,17 @@ class Bureau:
 
     def write_config(self, text: str) -> None:
         """Put the config where the daemon looks for it."""
-        self.monitor.run("systemd-sysusers && systemd-tmpfiles --create 2>/dev/null; mkdir -p /etc/failover", check=False)
+        self.monitor.run(
+            "systemd-sysusers && systemd-tmpfiles --create 2>/dev/null; mkdir -p /etc/failover", check=False
+        )
         self.monitor.write(CONFIG, text, mode="640")
         self.monitor.run(f"chgrp failover {CONFIG} /etc/failover")
 
     def enroll(self, *servers: str) -> None:
         """Enrol the servers that are up, one after another as a person would, with the operator's own key."""
-        names = servers or tuple(name for name in self.lab.hosts if name not in ("monitor", "client", "router", "third"))
+        names = servers or tuple(
+            name for name in self.lab.hosts if name not in ("monitor", "client", "router", "third")
+        )
         for name in names:
             host_key = self.lab[name].run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1]
             self.cli("enroll", name, "--as", f"root@{self.lab[name].ip}", "--host-key", host_key, "--yes", timeout=90)
@@ -52,8 +56,10 @@ class Bureau:
     def ready(self, within: float = 30) -> Status:
         """The status once every server's session is warm and every plan is ready."""
         return self.until(
-            lambda status: all(server["session"] == "warm" for server in status["servers"])
-            and all(not plan["problems"] for plan in status["plans"]),
+            lambda status: (
+                all(server["state"] == "up" for server in status["servers"])
+                and all(plan["ready"] for plan in status["plans"])
+            ),
             within,
         )
 
@@ -75,13 +81,16 @@ class Bureau:
 
     def status(self) -> Status:
         """``failover status`` as data."""
-        answer: Status = json.loads(self.cli("status", "-o", "json").out)
-        return answer["sites"][0]
+        done = self.cli("status", "-o", "json", check=False)  # 1 means that an incident is open
+        if done.code not in (0, 1):
+            raise LabError(f"failover status ended with {done.code}: {done.err}")
+        site: Status = json.loads(done.out)["sites"][0]
+        return site
 
     def runs(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Every run so far, oldest first."""
         runs: list[dict[str, Any]] = json.loads(self.cli("runs", "-o", "json").out)["runs"]
-        return [run for run in sorted(runs, key=lambda run: int(run["run"])) if kind is None or run["kind"] == kind]
+        return [run for run in sorted(runs, key=lambda run: int(run["number"])) if kind is None or run["kind"] == kind]
 
     def run_of(self, number: int) -> dict[str, Any]:
         """One run with its steps and changes."""
@@ -90,7 +99,7 @@ class Bureau:
 
     def holder(self, role: str = "web") -> str:
         """Who holds a role, by the daemon's own word."""
-        return next(str(row["holder"]) for row in self.status()["roles"] if row["role"] == role)
+        return next(str(row["holder"]) for row in self.status()["roles"] if row["name"] == role)
 
     # waiting ------------------------------------------------------------------------------------------------
 
@@ -99,9 +108,11 @@ class Bureau:
         deadline = time.monotonic() + within
         status: Status | None = None
         while time.monotonic() < deadline:
-            done = self.cli("status", "-o", "json", check=False, timeout=20)
-            if done.code == 0:
-                status = json.loads(done.out)["sites"][0]
+            try:
+                status = self.status()
+            except LabError:
+                pass  # not up yet, or just restarting
+            else:
                 if seen(status):
                     return status
             time.sleep(0.2)
@@ -114,7 +125,7 @@ class Bureau:
         while time.monotonic() < deadline:
             done = self.cli("runs", "-o", "json", check=False, timeout=20)
             if done.code == 0:
-                runs = [r for r in json.loads(done.out)["runs"] if r["kind"] == kind and int(r["run"]) > after]
+                runs = [r for r in json.loads(done.out)["runs"] if r["kind"] == kind and int(r["number"]) > after]
                 for run in runs:
                     if run["state"] in states:
                         return run
