@@ -44,7 +44,8 @@ class HostProbe(Probe):
         """Ask for the facts, then compare each."""
         name = self.server or sight.holder(self.role or "")
         before, began = time.time(), time.monotonic()
-        facts = await ask(sight, name, "facts", self.timeout)
+        sections = ["load", "cpus", "memory", "disks", *(("services",) if self.services else ())]
+        facts = await ask(sight, name, "facts", self.timeout, sections=sections)
         round_trip = time.monotonic() - began
         try:
             found = [
@@ -75,7 +76,11 @@ class HostProbe(Probe):
 
     def _disks(self, facts: Facts) -> Iterator[str]:
         least = 100.0
+        known: set[tuple[Any, ...]] = set()
         for path, disk in facts["disks"].items():
+            if (same := tuple(disk.values())) in known:
+                continue  # another path on the same disk
+            known.add(same)
             if disk.get("read_only"):
                 yield f"{path} is read-only"
             if disk["size_bytes"]:

@@ -33,6 +33,7 @@ class ToySight:
     answers: dict[tuple[str, str], dict[str, Any] | Exception] = field(default_factory=dict)
     fault: str | None = None
     answer_seconds: float = 0.0
+    asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     def holder(self, role: str) -> str:
         return self.holders[role]
@@ -44,6 +45,7 @@ class ToySight:
         return self.services[name]
 
     async def ask(self, server: str, verb: str, within_seconds: float, **args: Any) -> dict[str, Any]:
+        self.asked.append((server, verb, args))
         await asyncio.sleep(self.answer_seconds)
         answer = self.answers[server, verb]
         if isinstance(answer, Exception):

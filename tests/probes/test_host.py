@@ -60,6 +60,25 @@ async def test_each_threshold(sight: ToySight, change: Any, reason: str) -> None
     assert await look(sight, facts(change)) == (State.DOWN, reason)
 
 
+async def test_a_full_disk_is_named_once(sight: ToySight) -> None:
+    def fill(f: dict[str, Any]) -> None:
+        f["disks"]["/"].update(free_bytes=GIB)
+        f["disks"]["/srv/site"] = dict(f["disks"]["/"])
+        f["disks"]["/run"] = {"size_bytes": GIB, "free_bytes": 0, "free_inodes": None, "read_only": False}
+
+    _, reason = await look(sight, facts(fill))
+    assert reason == "web-1: 1.0 % of / is free, needed are 10 %; 0.0 % of /run is free, needed are 10 %"
+
+
+async def test_only_what_is_judged_is_asked_for(sight: ToySight) -> None:
+    await look(sight, facts())
+    await look(sight, facts(), services=["nginx"])
+    assert [args["sections"] for _, verb, args in sight.asked if verb == "facts"] == [
+        ["load", "cpus", "memory", "disks"],
+        ["load", "cpus", "memory", "disks", "services"],
+    ]
+
+
 async def test_everything_over_is_listed(sight: ToySight) -> None:
     _, reason = await look(sight, facts(lambda f: f.update(load=[0, 9, 0])), services=["wcm", "nginx", "cron"])
     assert reason == (
