@@ -43,20 +43,35 @@ class Ended:
         return f"ended with {how}" + (f": {said}" if said else "")
 
 
-def run_bounded(argv: Sequence[str], within_seconds: float, ending: threading.Event | None = None) -> Ended:
+def run_bounded(
+    argv: Sequence[str], within_seconds: float, ending: threading.Event | None = None, *,
+    stdin: bytes = b"", inherit: bool = False,
+) -> Ended:  # fmt: skip
     """Run it to its end; all its processes are killed at the deadline, or when ``ending`` is set.
+
+    Args:
+        argv: the program and its words.
+        within_seconds: its time.
+        ending: ends it before.
+        stdin: what it reads.
+        inherit: give it our environment, folder and terminal, like a program that the operator typed.
 
     Raises:
         NotStarted, TookTooLong: see there.
     """
     deadline = time.monotonic() + within_seconds
-    try:
-        process = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
-            cwd="/", start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise NotStarted(f"{argv[0]} can't be started: {error.strerror}") from None
+    # A file of memory: a pipe would have to be fed while the program runs, and secrets don't belong on a disk.
+    with open(os.memfd_create("stdin"), "w+b") as given:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=None if inherit else ENVIRONMENT, cwd=None if inherit else "/",
+                start_new_session=not inherit,
+            )  # fmt: skip
+        except OSError as error:
+            raise NotStarted(f"{argv[0]} can't be started: {error.strerror}") from None
     caught = {"out": bytearray(), "err": bytearray()}
     with process:
         try:
@@ -70,7 +85,7 @@ def run_bounded(argv: Sequence[str], within_seconds: float, ending: threading.Ev
             if process.poll() is None:
                 raise TookTooLong(f"{argv[0]} had not ended within {format_span(within_seconds)} and was killed")
         except BaseException:
-            _kill(process)
+            _kill(process, group=not inherit)
             raise
         finally:
             for stream in (process.stdout, process.stderr):
@@ -91,8 +106,8 @@ def _catch(streams: selectors.BaseSelector, caught: dict[str, bytearray], wait_s
         kept += data[: MAX_OUTPUT_BYTES - len(kept)]
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
     except ProcessLookupError:
         pass  # nothing of it is left

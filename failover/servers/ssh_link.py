@@ -80,7 +80,7 @@ class SshLink:
 
     def cut(self) -> None:
         """End the TCP connection: it wakes every thread that waits for the peer."""
-        _cut(self._sock, self._transport)
+        cut(self._sock, self._transport)
 
     def epitaph(self) -> str:
         """The helper's exit code, which may come a moment after the end of its output."""
@@ -101,13 +101,13 @@ def open_ssh_link(door: Door, within_seconds: float) -> SshLink:
     """
     deadline = time.monotonic() + within_seconds
     key = _load_key(door.key)
-    sock = _connect(door, within_seconds)
+    sock = connect(door, within_seconds)
     transport: paramiko.Transport | None = None
     stage = "its SSH greeting"
     try:
-        with _end_at(deadline, sock) as late:
+        with end_at(deadline, sock) as late:
             try:
-                transport = _transport(sock, door)
+                transport = make_transport(sock, door)
                 transport.start_client(timeout=within_seconds)
                 _check_host_key(transport, door)
                 stage = "its answer to our login"
@@ -129,7 +129,7 @@ def open_ssh_link(door: Door, within_seconds: float) -> SshLink:
                 why = clean(str(error), 300) or type(error).__name__
                 raise OpenFailed(f"waiting for {stage}: {why}") from None
     except BaseException:
-        _cut(sock, transport)
+        cut(sock, transport)
         raise
     return SshLink(sock, transport, channel)
 
@@ -152,7 +152,12 @@ def _load_key(path: Path) -> paramiko.PKey:
         raise OpenFailed(f"the key {path} can't be used: {error}") from None
 
 
-def _connect(door: Door, within_seconds: float) -> socket.socket:
+def connect(door: Door, within_seconds: float) -> socket.socket:
+    """A TCP connection that notices by itself when the other side is gone.
+
+    Raises:
+        OpenFailed: there is none to be had.
+    """
     try:
         sock = socket.create_connection((door.host, door.port), within_seconds)
     except OSError as error:
@@ -167,7 +172,8 @@ def _connect(door: Door, within_seconds: float) -> socket.socket:
     return sock
 
 
-def _transport(sock: socket.socket, door: Door) -> paramiko.Transport:
+def make_transport(sock: socket.socket, door: Door) -> paramiko.Transport:
+    """A transport that offers modern algorithms only, and isn't started yet."""
     transport = paramiko.Transport(sock)
     transport.daemon = True
     transport.set_log_channel(LOG)
@@ -202,7 +208,7 @@ def _check_host_key(transport: paramiko.Transport, door: Door) -> None:
 
 
 @contextmanager
-def _end_at(deadline: float, sock: socket.socket) -> Iterator[Callable[[], bool]]:
+def end_at(deadline: float, sock: socket.socket) -> Iterator[Callable[[], bool]]:
     """Shut the socket down at the deadline, unless left before; gives a function that says whether that happened."""
     over = threading.Event()
 
@@ -219,7 +225,8 @@ def _end_at(deadline: float, sock: socket.socket) -> Iterator[Callable[[], bool]
         timer.cancel()
 
 
-def _cut(sock: socket.socket, transport: paramiko.Transport | None) -> None:
+def cut(sock: socket.socket, transport: paramiko.Transport | None) -> None:
+    """End both at once, from any thread."""
     _shut(sock)  # closing alone doesn't wake a thread that reads
     if transport is not None:
         transport.close()

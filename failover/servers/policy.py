@@ -1,0 +1,106 @@
+"""What a server's helper may touch, from plain data: the same data give the same bytes, so that drift can be seen."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+MAX_OUTPUT_BYTES = 64 << 10
+_UNIT = re.compile(r"(?!-)[A-Za-z0-9:_.@\\-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyAddress:
+    """A service address that the server may hold, and on which interface."""
+
+    name: str
+    ip: str
+    interface: str
+    prefix: int | None = None
+    """None: the interface's own network gives it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyPath:
+    """A path that content may be put at, and whose it is then."""
+
+    path: str
+    owner: str = "root"
+    group: str = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """A server that content may be pulled from: where its sshd is, as whom, and the host key that it must show."""
+
+    ssh: str
+    host_key: str
+    user: str = "failover-content"
+    port: int = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One server's policy file, ``/etc/failover-helper/policy.json``.
+
+    Raises:
+        ValueError: a path that isn't absolute and plain, a ``see`` that is no network: nothing vague gets root's power.
+    """
+
+    site: str
+    server: str
+    addresses: tuple[PolicyAddress, ...] = ()
+    units: tuple[str, ...] = ()
+    paths: tuple[PolicyPath, ...] = ()
+    serve: tuple[str, ...] = ()
+    """Paths whose content other servers may pull from here."""
+    sources: Mapping[str, PolicySource] = field(default_factory=dict)
+    see: tuple[str, ...] = ()
+    """Networks that ``see`` may look into, as CIDR."""
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    max_output_bytes: int = MAX_OUTPUT_BYTES
+
+    def __post_init__(self) -> None:
+        for path in [*(entry.path for entry in self.paths), *self.serve]:
+            parts = path.split("/")[1:]
+            if not path.startswith("/") or not parts[0] or {"", ".", ".."} & set(parts):
+                raise ValueError(
+                    f"policy of {self.server}: {path!r} must be an absolute path without '.', '..' or '//'"
+                )
+        for unit in self.units:
+            if not _UNIT.fullmatch(unit):
+                raise ValueError(f"policy of {self.server}: {unit!r} is no unit name")
+        for name, argv in self.commands.items():
+            if not argv or not argv[0].startswith("/"):
+                raise ValueError(
+                    f"policy of {self.server}: command {name!r} must start with the program's absolute path"
+                )
+        for network in self.see:
+            ipaddress.ip_network(network)
+        for address in self.addresses:
+            ipaddress.ip_address(address.ip)
+
+    def text(self) -> str:
+        """The file: keys and lists in a fixed order."""
+        value = {
+            "site": self.site,
+            "server": self.server,
+            "addresses": [asdict(address) for address in sorted(self.addresses, key=lambda a: (a.name, a.ip))],
+            "units": sorted(set(self.units)),
+            "paths": [asdict(path) for path in sorted(set(self.paths))],
+            "serve": [{"path": path} for path in sorted(set(self.serve))],
+            "sources": {name: asdict(source) for name, source in self.sources.items()},
+            "see": sorted({str(ipaddress.ip_network(network)) for network in self.see}),
+            "commands": {name: list(argv) for name, argv in self.commands.items()},
+            "max_output_bytes": self.max_output_bytes,
+        }
+        return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes, as the helper says it in its hello."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
