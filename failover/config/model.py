@@ -1,0 +1,174 @@
+"""The config as its users write it. A probe, a step and a channel *is* its own settings; here they come together."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from failover.model import Span
+from failover.notify import AnyChannel
+from failover.probes import AnyProbe
+from failover.recover.address import Address
+from failover.recover.plan import Plan
+from failover.servers.fence import FenceSettings
+from failover.servers.ssh import SshSettings
+
+NAME = r"^[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME)]
+"""What people call a server, role, check, plan: letters, digits, ``-``, ``_`` and ``.``; Chinese too."""
+
+Command = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """Part of the config: frozen, and nothing unknown passes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SiteSection(Section):
+    """Who this is."""
+
+    name: str = Field(min_length=1, max_length=100, description="The site's name as people know it.")
+    language: Literal["zh", "en"] = Field(default="en", description="The language of pages and messages.")
+    timezone: str = Field(default="UTC", description="The time zone that people read times in, as `Asia/Shanghai`.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is no time zone; write it as Asia/Shanghai or UTC") from None
+        return value
+
+
+class ServerSection(Section):
+    """One managed machine."""
+
+    ssh: SshSettings = Field(description="Where its sshd is, on an address that never moves.")
+    fence: FenceSettings | None = Field(default=None, description="How to cut it off from outside, and be told so.")
+    commands: dict[Name, Command] = Field(
+        default_factory=dict, description="Programs of the site's own that its helper may run, by name."
+    )
+
+
+class RoleSection(Section):
+    """What a server does for the site, and which two can do it."""
+
+    home: Name = Field(description="The server that has the role on ordinary days.")
+    standby: Name = Field(description="The server that takes the role over.")
+    address: Annotated[tuple[Name, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        default=(), description="The address, or addresses, that go with the role."
+    )
+    path: str | None = Field(default=None, description="Where the role's content lies, on both servers.")
+    owner: str = Field(default="root", description="Whose the content is on the servers that it is copied to.")
+    group: str | None = Field(default=None, description="The content's group; by default the owner's name.")
+    unit: str | None = Field(default=None, description="The systemd unit that does the role's work.")
+
+    @field_validator("path")
+    @classmethod
+    def _is_plain(cls, value: str | None) -> str | None:
+        if value is not None and (not value.startswith("/") or {"", ".", ".."} & set(value[1:].split("/"))):
+            raise ValueError(f"{value!r} is not an absolute path without '.', '..' and a slash at its end")
+        return value
+
+
+class WatchSection(Section):
+    """How the monitor looks at the world as a whole."""
+
+    grace: Span = Field(default=10.0, ge=0, description="After its start the daemon only looks for this long.")
+    world_every: Span = Field(default=3.0, gt=0, description="How often every server is asked for its facts.")
+    ready_every: Span = Field(default=60.0, gt=0, description="How often it is asked whether the plans would work.")
+    ahead_every: Span = Field(default=300.0, gt=0, description="How often content is copied ahead to the standby.")
+    settle: Span = Field(default=300.0, ge=0, description="How long things must work until an incident closes.")
+
+
+class StoreSection(Section):
+    """Where the daemon keeps what it must not forget."""
+
+    path: str = Field(default="/var/lib/failover", description="The folder of the journal.")
+    keys: str = Field(default="/etc/failover/keys", description="The folder of the keys that open the helpers.")
+    known_hosts: str = Field(default="/etc/failover/known_hosts", description="The pinned host keys.")
+
+
+class ConsoleSection(Section):
+    """Where the daemon can be asked."""
+
+    socket: str = Field(default="/run/failover/api.sock", description="For the command line; who asks is known there.")
+    listen: str | None = Field(
+        default="127.0.0.1:9180", description="For /metrics, /healthz and /readyz; a loopback address, or null."
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _is_loopback(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host, colon, port = value.rpartition(":")
+        try:
+            loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+        except ValueError:
+            loopback = False
+        if not colon or not loopback or not port.isdigit() or not 1 <= int(port) <= 65535:
+            raise ValueError(f"{value!r} is not a loopback address with a port, as 127.0.0.1:9180 or [::1]:9180")
+        return value
+
+
+class SiteConfig(Section):
+    """Everything about one site; its names are its own."""
+
+    site: SiteSection = Field(description="Who this is.")
+    monitor: tuple[str, ...] = Field(
+        default=(), description="Addresses that the monitor comes from; the servers' helpers let only these in."
+    )
+    servers: dict[Name, ServerSection] = Field(min_length=1, description="The machines, by name.")
+    roles: dict[Name, RoleSection] = Field(min_length=1, description="What they do for the site.")
+    addresses: dict[Name, Address] = Field(default_factory=dict, description="The IPs that visitors use.")
+    checks: dict[Name, AnyProbe] = Field(min_length=1, description="What is looked at, how often, how patiently.")
+    witnesses: tuple[AnyProbe, ...] | dict[Name, AnyProbe] = Field(
+        default=(), description="Things outside the site that show that the monitor isn't cut off: the gateway first."
+    )
+    plans: dict[Name, Plan] = Field(default_factory=dict, description="What to do when it fails.")
+    watch: WatchSection = Field(default=WatchSection(), description="How the monitor looks at the world as a whole.")
+
+    @field_validator("monitor")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                raise ValueError(f"{text!r} is neither an IP address nor a network") from None
+        return value
+
+    @property
+    def name(self) -> str:
+        """How the site is called in the journal, metrics and commands."""
+        return self.site.name
+
+    @property
+    def named_witnesses(self) -> dict[str, Any]:
+        """The witnesses with a name each: their own, or kind and address."""
+        if isinstance(self.witnesses, dict):
+            return dict(self.witnesses)
+        found: dict[str, Any] = {}
+        for number, probe in enumerate(self.witnesses, start=1):
+            where = getattr(probe, "address", None) or getattr(probe, "url", None) or str(number)
+            found[f"{probe.kind} {where}"] = probe
+        return found
+
+
+class CommonConfig(Section):
+    """What all sites of a daemon share."""
+
+    channels: dict[Name, AnyChannel] = Field(default_factory=dict, description="How people are told.")
+    store: StoreSection = Field(default=StoreSection(), description="Where the daemon keeps what it must not forget.")
+    console: ConsoleSection = Field(default=ConsoleSection(), description="Where the daemon can be asked.")
+
+
+class WholeConfig(SiteConfig, CommonConfig):
+    """One file that holds everything."""
