@@ -395,19 +395,24 @@ class Gate:
                 raise Refused("no-token-store", f"{self._places.run} can't be written: {plain(error)}") from None
             self._places.log(f"goes on without {self._places.run}: {plain(error)}")
 
-    def leave(self, work: Work, token: Token) -> None:
-        """The change is over. Keeps a copy of the token on disk, without waiting for the disk."""
-        try:
-            if self._held >= 0:
+    def leave(self) -> None:
+        """The change is over: let the next one in."""
+        if self._held >= 0:
+            try:
                 os.unlink(self._places.run + "/work")
+            except OSError:
+                pass  # it names a process that will be gone
+            os.close(self._held)
+            self._held = -1
+
+    def keep_copy(self, work: Work, token: Token) -> None:
+        """Keep the token beyond this boot. Disk, so not where a dead disk could hold up the release of an address."""
+        try:
             if not lets_go(work):
                 os.makedirs(self._places.state, mode=0o755, exist_ok=True)
                 put_file(self._places.state + "/token", "{} {}\n".format(*token).encode(), 0o644, durable=False)
         except OSError:
             pass  # /run has the token; the copy only serves after a boot
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
 
     def _check(self, work: Work, token: Token, boot: str, not_after: float, memory: Optional[Token]) -> None:
         newest = max([seen for seen in (self.newest(), memory) if seen is not None] or [(0, 0)])
@@ -731,7 +736,7 @@ def claims(frame: bytes, ip: str) -> Optional[bytes]:
 def packet_socket(name: str, ip: str) -> socket.socket:
     """A raw socket on an interface, for ARP or for IPv6."""
     kind = ETH_P_ARP if "." in ip else ETH_P_IPV6
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # deaf until bound: to change what it hears costs 13 ms
     sock.bind((name, kind))
     return sock
 
@@ -744,27 +749,33 @@ def who_answers(link: Link, ip: str, seconds: float, stop_at_first: bool = False
     found: Set[bytes] = set()
     begin = time.monotonic()
     asks = [begin, begin + seconds / 3, begin + seconds * 2 / 3]
-    with packet_socket(link.name, ip) as sock:
-        while True:
-            now = time.monotonic()
-            if asks and now >= asks[0]:
-                asks.pop(0)
-                sock.send(question(link.mac, ip))
-            if now >= begin + seconds or stop_at_first and found:
-                return sorted(mac_text(mac) for mac in found)
-            until = asks[0] if asks else begin + seconds
-            if select.select([sock], [], [], max(0.0, until - now))[0]:
-                mac = claims(sock.recv(2048), ip)
-                if mac is not None and mac not in own:
-                    found.add(mac)
+    sock = packet_socket(link.name, ip)
+    _lingering.append(sock)
+    while True:
+        now = time.monotonic()
+        if asks and now >= asks[0]:
+            asks.pop(0)
+            sock.send(question(link.mac, ip))
+        if now >= begin + seconds or stop_at_first and found:
+            return sorted(mac_text(mac) for mac in found)
+        until = asks[0] if asks else begin + seconds
+        if select.select([sock], [], [], max(0.0, until - now))[0]:
+            mac = claims(sock.recv(2048), ip)
+            if mac is not None and mac not in own:
+                found.add(mac)
+
+
+# The kernel takes 10 ms to close a packet socket; a worker leaves that to its end, after its answer.
+_lingering: List[socket.socket] = []
 
 
 def send_frames(link: Link, ip: str) -> None:
     """Say once that the address is here."""
     if link.ethernet:
-        with packet_socket(link.name, ip) as sock:
-            for frame in announcements(link.mac, ip):
-                sock.send(frame)
+        sock = _lingering[0] if _lingering else packet_socket(link.name, ip)
+        _lingering[:] = [sock]
+        for frame in announcements(link.mac, ip):
+            sock.send(frame)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1041,7 +1052,7 @@ def announce(places: Places, ip: str, interface: str, name: str) -> int:
         try:
             send_frames(link, ip)
         except OSError:
-            pass  # no link just now; the next one counts
+            _lingering.clear()  # no link just now, or another card of the same name; the next one counts
     return 0
 
 
@@ -1247,9 +1258,12 @@ def own_sha256() -> str:
 # service
 
 
+GUARD_UNIT = "failover-guard.service"
+
+
 def ask_service(work: Work, args: Args) -> Answer:
     """How a unit stands, in systemd's words."""
-    unit = work.policy.unit(args["unit"])
+    unit = args["unit"] if args["unit"] == GUARD_UNIT else work.policy.unit(args["unit"])
     return units_state(work, [unit])[unit]
 
 
@@ -1522,6 +1536,1100 @@ def change_command(work: Work, args: Args) -> Answer:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# content: trees, and what is in them
+
+MANIFEST_HEAD = b"failover manifest 1"
+KEPT_MANIFESTS = 16
+MAX_ENTRIES = 5000000
+MAX_SKIPPED = 100
+RACY_SECONDS = 2.0
+"""A file changed this shortly before it was read may change again with the same times: it isn't remembered."""
+
+KIND = {stat.S_IFIFO: "a fifo", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+FILE, FOLDER, SYMLINK = "f", "d", "l"
+
+Entry = NamedTuple("Entry", [("kind", str), ("mode", int), ("size", int), ("mark", bytes)])
+"""One path of a manifest. ``mark`` is a file's SHA-256, a symlink's target."""
+
+
+class Tree:
+    """A folder and all under it, reached by descriptors: no symlink on the way is followed, whoever puts one there."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        self._open: "collections.OrderedDict[bytes, int]" = collections.OrderedDict()
+
+    def folder(self, path: bytes) -> int:
+        """A descriptor of a folder in the tree, good until two hundred others were asked for."""
+        if not path:
+            return self.top
+        fd = self._open.get(path)
+        if fd is None:
+            above, _, name = path.rpartition(b"/")
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder(above))
+            self._open[path] = fd
+            if len(self._open) > 200:
+                os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def forget(self) -> None:
+        """Close the folders kept open; to be done when folders were removed."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.forget()
+        os.close(self.top)
+
+    def place(self, path: bytes) -> Tuple[int, bytes]:
+        """The folder of a path, and its name in there."""
+        above, _, name = path.rpartition(b"/")
+        return self.folder(above), name
+
+    def walk(self) -> Iterable[Tuple[bytes, os.stat_result]]:
+        """Every path with what it is, parents before children; not the top, nor what vanishes meanwhile."""
+        left = [b""]
+        while left:
+            above = left.pop()
+            try:
+                fd = self.folder(above)
+                names = os.listdir(fd)
+            except OSError:
+                continue  # it vanished, or a symlink took its place
+            start = above + b"/" if above else b""
+            for name in names:
+                try:
+                    info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                path = start + os.fsencode(name)
+                yield path, info
+                if stat.S_ISDIR(info.st_mode):
+                    left.append(path)
+
+    def read(self, path: bytes) -> int:
+        """A descriptor to read a regular file from; never waits for the writer of a fifo."""
+        fd, name = self.place(path)
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+
+    def stat(self, path: bytes) -> Optional[os.stat_result]:
+        """What is there, if anything."""
+        try:
+            fd, name = self.place(path)
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError:
+            return None
+
+    def remove(self, path: bytes, is_folder: bool) -> None:
+        """Remove one file, or one folder that is empty."""
+        fd, name = self.place(path)
+        if is_folder:
+            os.rmdir(name, dir_fd=fd)
+        else:
+            os.unlink(name, dir_fd=fd)
+
+    def clear(self) -> None:
+        """Remove all that is in it."""
+        found = [(path, stat.S_ISDIR(info.st_mode)) for path, info in self.walk()]
+        for path, is_folder in reversed(found):
+            self.remove(path, is_folder)
+        self.forget()
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder with everything in it, if it is there."""
+    try:
+        tree = Tree(path)
+    except FileNotFoundError:
+        return
+    tree.clear()
+    tree.close()
+    os.rmdir(path)
+
+
+def sha256_of(fd: int) -> bytes:
+    """Of what can be read from a descriptor, which is closed then."""
+    try:
+        found = hashlib.sha256()
+        data = os.read(fd, 1 << 18)
+        while data:
+            found.update(data)
+            if len(data) < 1 << 18 and len(data) == os.fstat(fd).st_size:
+                break  # a small file, read whole: no second read to learn that
+            data = os.read(fd, 1 << 18)
+        return found.digest()
+    finally:
+        os.close(fd)
+
+
+class Inodes:
+    """What files were found to contain, by inode, size and both times: what has them unchanged isn't read again.
+
+    ctime can't be set back by whoever may write to a file, so that tampering with mtime set back is seen.
+    """
+
+    FORM = struct.Struct("<QQQQQ32s")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._known: Dict[Tuple[int, int], Tuple[int, int, int, bytes]] = {}
+        self._changed = False
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            for device, inode, size, mtime, ctime, mark in self.FORM.iter_unpack(data):
+                self._known[device, inode] = (size, mtime, ctime, mark)
+        except (OSError, struct.error):
+            self._known = {}  # a cache: without it everything is read once
+
+    def get(self, info: os.stat_result) -> Optional[bytes]:
+        """The SHA-256 of a file, if it is known."""
+        known = self._known.get((info.st_dev, info.st_ino))
+        if known is None or known[:3] != (info.st_size, info.st_mtime_ns, info.st_ctime_ns):
+            return None
+        return known[3]
+
+    def put(self, info: os.stat_result, mark: bytes) -> None:
+        """Remember what a file contains."""
+        self._known[info.st_dev, info.st_ino] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, mark)
+        self._changed = True
+
+    def save(self, live: Optional[Set[Tuple[int, int]]] = None) -> None:
+        """Write it down; with ``live`` all others are forgotten when they are the more."""
+        if live is not None and len(self._known) > 2 * len(live) + 1000:
+            self._known = {key: value for key, value in self._known.items() if key in live}
+            self._changed = True
+        if self._changed:
+            pack = self.FORM.pack
+            data = b"".join([pack(*key, *value) for key, value in self._known.items()])
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            put_file(self._path, data, 0o600, durable=False)
+            self._changed = False
+
+
+class Manifest:
+    """What a tree contains, in one canonical form: the same content gives the same bytes on every server."""
+
+    def __init__(self, entries: Dict[bytes, Entry]) -> None:
+        self.entries = entries
+        self.files = sum(1 for entry in entries.values() if entry.kind == FILE)
+        self.bytes = sum(entry.size for entry in entries.values() if entry.kind == FILE)
+
+    def text(self) -> bytes:
+        """``KIND MODE SIZE SHA256 PATH`` by the paths' bytes, each ended by NUL; after a symlink its target."""
+        parts = [MANIFEST_HEAD]
+        for path, (kind, mode, size, mark) in sorted(self.entries.items()):
+            if kind == FILE:
+                parts.append(b"f %o %d %s %s" % (mode, size, mark.hex().encode(), path))
+            elif kind == FOLDER:
+                parts.append(b"d %o 0 - %s" % (mode, path))
+            else:
+                parts.append(b"l 777 0 - %s" % path)
+                parts.append(mark)
+        parts.append(b"")
+        return b"\0".join(parts)
+
+    @classmethod
+    def parse(cls, text: bytes) -> "Manifest":
+        """Read one that another server wrote.
+
+        Raises:
+            ValueError: it isn't in canonical form, or names what must not be: paths and symlinks that leave the tree.
+        """
+        head, *parts = text.split(b"\0")
+        if head != MANIFEST_HEAD or not parts or parts.pop():
+            raise ValueError("it is no manifest of this version, or not whole")
+        entries: Dict[bytes, Entry] = {}
+        last = b""
+        line = iter(parts)
+        for part in line:
+            kind, octal, size, mark, path = part.split(b" ", 4)
+            mode = int(octal, 8)
+            names = path.split(b"/")
+            if path <= last and entries or mode & ~0o777 or not size.isdigit():
+                raise ValueError(f"{path!r} is out of order, or has a strange mode or size")
+            if path != b"." and (b"" in names or b"." in names or b".." in names or len(path) > 4096):
+                raise ValueError(f"{path!r} leaves the tree")
+            above = path.rpartition(b"/")[0]
+            if above and entries.get(above, (None,))[0] != FOLDER:
+                raise ValueError(f"{path!r} lies in no folder")
+            if kind == b"f" and len(mark) == 64:
+                entries[path] = Entry(FILE, mode, int(size), bytes.fromhex(mark.decode("ascii")))
+            elif kind == b"d":
+                entries[path] = Entry(FOLDER, mode, 0, b"")
+            elif kind == b"l":
+                target = next(line, b"")
+                if not stays_inside(path, target):
+                    raise ValueError(f"the symlink {path!r} leaves the tree: {target!r}")
+                entries[path] = Entry(SYMLINK, 0o777, 0, target)
+            else:
+                raise ValueError(f"{path!r} is of an unknown kind")
+            last = path
+        if entries.get(b".", (None,))[0] != FOLDER:
+            raise ValueError("it has no top")
+        found = cls(entries)
+        if found.text() != text:
+            raise ValueError("it isn't in canonical form")
+        return found
+
+
+def stays_inside(path: bytes, target: bytes) -> bool:
+    """Whether a symlink can't lead out of its tree: relative, and going up only at its start, no further than the top.
+
+    Its own folders are real ones, and every other symlink of the tree obeys the same rule: the way down stays inside.
+    """
+    names = target.split(b"/")
+    ups = 0
+    while ups < len(names) and names[ups] == b"..":
+        ups += 1
+    return bool(target) and names[0] != b"" and b".." not in names[ups:] and ups <= path.count(b"/")
+
+
+class Listing:
+    """A tree as it is now: its manifest, and what of it isn't content."""
+
+    def __init__(self, work: Work, tree: Tree, inodes: Inodes) -> None:
+        self.skipped: List[Answer] = []
+        self.skipped_count = 0
+        self.newest_mtime = 0.0
+        self.live: Set[Tuple[int, int]] = set()
+        settled = (time.time() - RACY_SECONDS) * 1e9
+        entries = {b".": Entry(FOLDER, os.fstat(tree.top).st_mode & 0o777, 0, b"")}
+        unread: List[Tuple[bytes, os.stat_result]] = []
+        for path, info in tree.walk():
+            mode = info.st_mode
+            kind = stat.S_IFMT(mode)
+            if kind == stat.S_IFREG:
+                self.newest_mtime = max(self.newest_mtime, info.st_mtime)
+                if mode & 0o7000:
+                    self._skip(path, "its setuid, setgid or sticky bit isn't copied")
+                mark = inodes.get(info)
+                self.live.add((info.st_dev, info.st_ino))
+                if mark is None:
+                    unread.append((path, info))
+                else:
+                    entries[path] = Entry(FILE, mode & 0o777, info.st_size, mark)
+            elif kind == stat.S_IFDIR:
+                entries[path] = Entry(FOLDER, mode & 0o777, 0, b"")
+            elif kind == stat.S_IFLNK:
+                fd, name = tree.place(path)
+                target = os.readlink(name, dir_fd=fd)
+                if stays_inside(path, target):
+                    entries[path] = Entry(SYMLINK, 0o777, 0, target)
+                else:
+                    self._skip(path, f"the symlink leaves the tree: {shown(target)}")
+            else:
+                self._skip(path, f"it is {KIND.get(kind, 'nothing to copy')}")
+            if len(entries) + len(unread) > MAX_ENTRIES:
+                raise Refused("too-many-files", f"{tree.path} has more than {MAX_ENTRIES} entries")
+        self.read = len(unread)
+        for done, (path, info, mark) in enumerate(hashed(tree, unread), 1):
+            if mark is not None:
+                entries[path] = Entry(FILE, info.st_mode & 0o777, info.st_size, mark)
+                if max(info.st_mtime_ns, info.st_ctime_ns) < settled:
+                    inodes.put(info, mark)
+            work.progress(phase="reading", files=done, of=len(unread))
+        # A folder that vanished while we walked leaves its children without a parent.
+        for path in [path for path in entries if b"/" in path and path.rpartition(b"/")[0] not in entries]:
+            del entries[path]
+        self.manifest = Manifest(entries)
+        self.text = self.manifest.text()
+        self.digest = hashlib.sha256(self.text).hexdigest()
+
+    def _skip(self, path: bytes, why: str) -> None:
+        self.skipped_count += 1
+        if len(self.skipped) < MAX_SKIPPED:
+            self.skipped.append({"path": shown(path), "why": why})
+
+
+def hashed(
+    tree: Tree, files: List[Tuple[bytes, os.stat_result]]
+) -> Iterable[Tuple[bytes, os.stat_result, Optional[bytes]]]:
+    """Each file with what it was when it was read, and its SHA-256; None when it vanished or isn't a file any more."""
+    for path, _ in files:
+        for attempt in range(3):
+            try:
+                fd = tree.read(path)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EPERM):
+                    raise Refused("unreadable", f"{shown(path)} can't be read: {plain(error)}") from None
+                yield path, os.fstat(tree.top), None
+                break
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                os.close(fd)
+                yield path, before, None
+                break
+            mark = sha256_of(os.dup(fd))
+            after = os.fstat(fd)
+            os.close(fd)
+            if attempt == 2 or (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                yield path, after, mark  # written to all the while: the copy's own check will say so
+                break
+
+
+def shown(path: bytes) -> str:
+    """A path for people: control characters and what isn't UTF-8 escaped."""
+    return json.dumps(path.decode("utf-8", "backslashreplace"), ensure_ascii=False)[1:-1][:500]
+
+
+def size_text(size: float) -> str:
+    """4.2 MB."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+
+
+def utc_text(moment: float) -> str:
+    """2026-11-24T02:00:00.123+00:00."""
+    return "{}.{:03d}+00:00".format(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)), int(moment % 1 * 1000))
+
+
+def name_of(path: str) -> str:
+    """What a content path is called in our own folders and on the way between servers, where nothing needs quoting."""
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def inodes_of(work: Work, path: str) -> Inodes:
+    """What is known of the files of a content path, its releases among them."""
+    return Inodes(f"{work.places.state}/inodes/{name_of(path)}")
+
+
+def ask_manifest(work: Work, args: Args) -> Answer:
+    """What a path contains now: its digest, which is equal on two servers exactly when the content is."""
+    began = time.monotonic()
+    path = args["path"]
+    if path not in work.policy.paths and path not in work.policy.serve:
+        raise not_in_policy("path", path, set(work.policy.paths) | work.policy.serve)
+    try:
+        tree = Tree(os.path.realpath(path))
+    except OSError as error:
+        raise Refused("no-content", f"{path}: {plain(error)}") from None
+    inodes = inodes_of(work, path)
+    listing = Listing(work, tree, inodes)
+    answer = {
+        "digest": listing.digest,
+        "files": listing.manifest.files,
+        "bytes": listing.manifest.bytes,
+        "newest_mtime": listing.newest_mtime,
+        "skipped": listing.skipped,
+        "skipped_count": listing.skipped_count,
+        "stored": True,
+    }
+    try:
+        inodes.save(listing.live)
+        store_manifest(work, listing.digest, listing.text)
+    except OSError as error:
+        answer.update(stored=False, problem=plain(error))  # it can be compared, and not be pulled
+    answer["seconds"] = time.monotonic() - began
+    return answer
+
+
+def store_manifest(work: Work, name: str, text: bytes) -> None:
+    """Keep a manifest where others may pull it, with the fifteen before it."""
+    folder = work.places.manifests
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    path = os.path.join(folder, name)
+    if os.path.exists(path):
+        os.utime(path)
+        return
+    put_file(path, text, 0o644, durable=False)
+    user = content_user(work.policy)
+    if user is not None:
+        os.chown(path, 0, user[1])
+        os.chmod(path, 0o640)
+    files = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
+    for old in files[KEPT_MANIFESTS:]:
+        os.unlink(old.path)
+
+
+def content_user(policy: Policy) -> Optional[Tuple[int, int]]:
+    """Uid and gid of whom content is pulled as."""
+    if policy.content_user is None:
+        return None
+    import pwd
+
+    try:
+        found = pwd.getpwnam(policy.content_user)
+    except KeyError:
+        raise Refused("no-content-user", f"there is no user {policy.content_user} on this server") from None
+    return found.pw_uid, found.pw_gid
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# content: releases
+
+
+class Releases:
+    """The releases of one content path: ``PATH`` is a symlink to one of the folders in ``PATH.releases``."""
+
+    def __init__(self, work: Work, path: str) -> None:
+        if path not in work.policy.paths:
+            raise not_in_policy("path", path, work.policy.paths)
+        self.live, self.base = path, path + ".releases"
+        self.staging, self.incoming = self.base + "/.staging", self.base + "/.incoming"
+        self._notes = f"{work.places.state}/releases/{name_of(path)}"
+
+    def names(self) -> List[str]:
+        """Oldest first; ``original`` is what was there before us."""
+        try:
+            found = [name for name in os.listdir(self.base) if name[0] != "." and os.path.isdir(f"{self.base}/{name}")]
+        except FileNotFoundError:
+            return []
+        return sorted(found, key=lambda name: (name != "original", name))
+
+    def current(self) -> Optional[str]:
+        """The one that is served."""
+        try:
+            folder, _, name = os.readlink(self.live).rpartition("/")
+        except OSError:
+            return None
+        return name if os.path.basename(folder) == os.path.basename(self.base) and name in self.names() else None
+
+    def record(self, name: str) -> Optional[Answer]:
+        """What was written down when a release was verified."""
+        try:
+            with open(f"{self._notes}/{name}.json", "rb") as file:
+                found = parse_json(file.read(65536))
+            return found if isinstance(found, dict) and digest(found.get("digest")) else None
+        except (OSError, ValueError):
+            return None
+
+    def write_record(self, name: str, record: Answer) -> None:
+        """Before the release gets its name, so that no named release lacks it."""
+        os.makedirs(self._notes, mode=0o755, exist_ok=True)
+        put_file(f"{self._notes}/{name}.json", json.dumps(record).encode(), 0o644)
+
+    def forget(self, name: str) -> None:
+        """A release is no more what its record says."""
+        try:
+            os.unlink(f"{self._notes}/{name}.json")
+        except FileNotFoundError:
+            pass
+
+    def described(self, name: str) -> Answer:
+        """A release for the monitor; without a record its digest is null."""
+        record = self.record(name) or {}
+        keys = ("digest", "files", "bytes", "verified_at", "source", "source_digest_at")
+        return dict({key: record.get(key) for key in keys}, release=name)
+
+    def is_intact(self, work: Work, name: str, inodes: Inodes) -> bool:
+        """Whether a release still has every file, mode and symlink that it was verified with."""
+        record = self.record(name)
+        if record is None:
+            return False
+        tree = Tree(f"{self.base}/{name}")
+        listing = Listing(work, tree, inodes)
+        tree.close()
+        return listing.digest == record["digest"] and not listing.skipped_count
+
+    def switch(self, name: str) -> None:
+        """Serve a release: one rename, so that nobody ever sees half of it (I6)."""
+        fresh = f"{self.live}.failover-new"
+        try:
+            os.unlink(fresh)
+        except FileNotFoundError:
+            pass
+        os.symlink(f"{os.path.basename(self.base)}/{name}", fresh)
+        try:
+            if os.path.isdir(self.live) and not os.path.islink(self.live):
+                # Symlink and folder change places in one step where the kernel can; else the site is away for a moment.
+                if _libc.syscall(
+                    RENAMEAT2.get(os.uname().machine, -1), -100, os.fsencode(fresh), -100, os.fsencode(self.live), 2
+                ):
+                    os.rename(self.live, f"{self.base}/original")
+                    os.rename(fresh, self.live)
+                else:
+                    os.rename(fresh, f"{self.base}/original")
+            else:
+                os.rename(fresh, self.live)
+        except OSError as error:
+            raise Failed("not-switched", f"{self.live} can't be switched to {name}: {plain(error)}") from None
+        sync_folder(os.path.dirname(self.live))
+
+
+RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357, "s390x": 347, "riscv64": 276}
+
+
+def sync_folder(path: str) -> None:
+    """Make renames in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def ask_content(work: Work, args: Args) -> Answer:
+    """What is served at a path, and what else is kept. ``verify`` looks at the files, not only at the record."""
+    releases = Releases(work, args["path"])
+    name = releases.current()
+    current = releases.described(name) if name is not None else None
+    if current is not None and args.get("verify"):
+        inodes = inodes_of(work, args["path"])
+        current["intact"] = releases.is_intact(work, current["release"], inodes)
+        inodes.save()
+    return {
+        "current": current,
+        "releases": [releases.described(name) for name in releases.names()],
+        "staging": os.path.isdir(releases.staging),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# content: the copy
+
+CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
+
+
+class Pull:
+    """One SSH connection to a source, as an unprivileged user; what is asked for is named by digest, never by path."""
+
+    def __init__(self, work: Work, name: str) -> None:
+        source = work.policy.sources.get(name)
+        if source is None:
+            raise not_in_policy("source", name, work.policy.sources)
+        self._work, self._name = work, name
+        self._user = content_user(work.policy)
+        self._where = "{}@{}".format(source.get("user", "failover-content"), source["ssh"])
+        self._folder = f"{work.places.run}/pull-{os.getpid()}"
+        self._sweep()
+        os.makedirs(self._folder, mode=0o700)
+        port = int(source.get("port", 22))
+        host = source["ssh"] if port == 22 else "[{}]:{}".format(source["ssh"], port)
+        put_file(
+            f"{self._folder}/known_hosts", "{} {}\n".format(host, source["host_key"]).encode(), 0o644, durable=False
+        )
+        if self._user is not None:
+            os.chown(self._folder, *self._user)
+        options = {
+            "BatchMode": "yes", "StrictHostKeyChecking": "yes", "UserKnownHostsFile": "known_hosts",
+            "GlobalKnownHostsFile": "/dev/null", "IdentitiesOnly": "yes", "IdentityFile": work.places.content_key,
+            "ConnectTimeout": "5", "ServerAliveInterval": "5", "ServerAliveCountMax": "3", "Port": str(port),
+            "ClearAllForwardings": "yes", "UpdateHostKeys": "no", "Ciphers": CIPHERS, "LogLevel": "ERROR",
+        }  # fmt: skip
+        self._ssh = ["ssh", "-F", "none", "-S", "s"] + [f"-o{key}={value}" for key, value in options.items()]
+        self._master = self._popen(self._ssh + ["-M", "-N", self._where], stderr=subprocess.PIPE)
+
+    def _sweep(self) -> None:
+        """Remove what killed workers left."""
+        for name in os.listdir(self._work.places.run):
+            if name.startswith("pull-") and not os.path.exists(f"/proc/{name[5:]}"):
+                remove_tree(f"{self._work.places.run}/{name}")
+
+    def _popen(self, argv: List[str], **more: Any) -> "subprocess.Popen[bytes]":
+        user = self._user
+
+        def become() -> None:
+            if user is not None:
+                os.setgroups([user[1]])
+                os.setgid(user[1])
+                os.setuid(user[0])
+            _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            die_with_parent()
+
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, env=ENVIRONMENT, cwd=self._folder, preexec_fn=become, **more
+        )  # fmt: skip
+
+    def ready(self) -> None:
+        """Wait until the connection stands.
+
+        Raises:
+            Refused: ``source-unreachable``, with what ssh says.
+        """
+        while not os.path.exists(f"{self._folder}/s"):
+            self._work.in_time()
+            if self._master.poll() is not None:
+                said = self._master.stderr.read(2000).decode("utf-8", "replace").strip() if self._master.stderr else ""
+                raise Refused("source-unreachable", f"{self._name} ({self._where}): {said or 'ssh ended'}")
+            time.sleep(0.002)
+
+    def start(self, options: List[str], what: str, target: str) -> "subprocess.Popen[bytes]":
+        """Start rsync for something that the source serves."""
+        shell = " ".join(self._ssh + ["-oControlMaster=no"])
+        argv = (
+            ["rsync", "-t", "--timeout=30", "--outbuf=L", "-e", shell]
+            + options
+            + ["--", f"{self._where}:{what}", target]
+        )
+        return self._popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def manifest(self, name: str, most: int) -> bytes:
+        """The source's list of its content, as its own helper wrote it, proven by its digest."""
+        process = self.start([f"--max-size={most}"], f"manifest/{name}", "manifest")
+        said, _ = process.communicate(timeout=self._work.left())
+        try:
+            with open(os.open(f"{self._folder}/manifest", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                text = file.read(most + 1)
+        except OSError:
+            text = b""
+        if hashlib.sha256(text).hexdigest() != name:
+            words = said.decode("utf-8", "replace").strip()[:500]
+            if process.returncode in (0, 23):
+                raise Refused("changed-during-copy", f"{self._name} has no manifest {name[:12]} any more: {words}")
+            raise Refused("source-unreachable", f"{self._name}: rsync ended with {process.returncode}: {words}")
+        return text
+
+    def put_list(self, paths: Iterable[bytes]) -> str:
+        """A list of paths for rsync."""
+        put_file(f"{self._folder}/list", b"".join([path + b"\0" for path in paths]), 0o644, durable=False)
+        return f"{self._folder}/list"
+
+    def close(self) -> None:
+        """Hang up."""
+        self._master.kill()
+        self._master.wait()
+        if self._master.stderr:
+            self._master.stderr.close()
+        remove_tree(self._folder)
+
+
+class Copy:
+    """Brings a path to what the source has: staged, verified against the source's manifest, switched at once."""
+
+    def __init__(self, work: Work, args: Args) -> None:
+        self.work, self.args = work, args
+        self.releases = Releases(work, args["path"])
+        self.inodes = inodes_of(work, args["path"])
+        self.keep = max(1, int(args.get("keep", 5)))
+        self.owner = self._owner(work.policy.paths[args["path"]])
+        self.began = time.monotonic()
+        self.fetched_bytes = self.fetched = self.linked = self.removed = 0
+
+    @staticmethod
+    def _owner(entry: Answer) -> Tuple[int, int]:
+        import grp
+        import pwd
+
+        try:
+            uid = pwd.getpwnam(entry["owner"]).pw_uid if entry.get("owner") else 0
+            return uid, grp.getgrnam(entry["group"]).gr_gid if entry.get("group") else 0
+        except KeyError as error:
+            raise Refused("no-owner", f"{entry['path']} shall belong to somebody unknown here: {error}") from None
+
+    def run(self) -> Answer:
+        """The whole way."""
+        self._suspect_totals()
+        ready = self._ready_release()
+        if ready is not None:
+            return self._serve(ready, changed=False)
+        pull = Pull(self.work, self.args["source"])
+        try:
+            return self._copy(pull)
+        finally:
+            pull.close()
+
+    def _copy(self, pull: Pull) -> Answer:
+        pull.ready()
+        self.work.progress(phase="manifest")
+        text = pull.manifest(self.args["digest"], (64 << 20) + 5000 * self.args["files"])
+        try:
+            wanted = Manifest.parse(text)
+        except ValueError as error:
+            raise Refused("bad-manifest", f"the manifest of {self.args['source']} can't be used: {error}") from None
+        if (wanted.files, wanted.bytes) != (self.args["files"], self.args["bytes"]):
+            raise Refused("bad-manifest", f"it lists {wanted.files} files of {wanted.bytes} bytes, not as was said")
+        self._suspect_paths(wanted)
+        self.work.begin()
+        tree = self._stage()
+        try:
+            missing = self._reuse(tree, wanted)
+            self.inodes.save()
+            self._room_for(wanted, missing)
+            if missing:
+                self._fetch(pull, tree, wanted, missing)
+            self._finish_folders(tree, wanted)
+        finally:
+            tree.close()
+        return self._serve(self._name(text), changed=True)
+
+    # reasons not to copy --------------------------------------------------------------------------------------------
+
+    def _last(self) -> Optional[Answer]:
+        current = self.releases.current()
+        for name in ([current] if current else []) + self.releases.names()[::-1]:
+            record = self.releases.record(name)
+            if record is not None:
+                return record
+        return None
+
+    def _suspect_totals(self) -> None:
+        """A source that is nearly empty is a source in trouble, not a new version (C7)."""
+        last, most = self._last(), self.args.get("max_loss_percent", 20)
+        if not self.args["files"] and most < 100:
+            raise Refused("source-suspect", f"{self.args['source']} has no file at all")
+        if last is None:
+            return
+        for what in ("files", "bytes"):
+            loss = 100.0 * (last[what] - self.args[what]) / last[what] if last[what] else 0.0
+            if loss > most:
+                sentence = (
+                    f"{self.args['source']} has {self.args[what]} {what}, the last verified copy has {last[what]}"
+                )
+                raise Refused("source-suspect", f"{sentence}: {loss:.1f} % fewer, allowed are {most:g} %")
+
+    def _suspect_paths(self, wanted: Manifest) -> None:
+        """As many files under other names are a loss too."""
+        last, most = self._last(), self.args.get("max_loss_percent", 20)
+        try:
+            with open(os.path.join(self.work.places.manifests, last["digest"] if last else ""), "rb") as file:
+                before = Manifest.parse(file.read())
+        except (OSError, ValueError):
+            return
+        gone = sum(1 for path, entry in before.entries.items() if entry.kind == FILE and path not in wanted.entries)
+        loss = 100.0 * gone / before.files if before.files else 0.0
+        if loss > most:
+            sentence = f"{gone} of {before.files} files of the last verified copy are gone from {self.args['source']}"
+            raise Refused("source-suspect", f"{sentence}: {loss:.1f} %, allowed are {most:g} %")
+
+    def _room_for(self, wanted: Manifest, missing: List[bytes]) -> None:
+        """Known before, not found out at the last file (C3)."""
+        disk = os.statvfs(self.releases.base)
+        block = disk.f_frsize
+        need = sum(-(-wanted.entries[path].size // block) for path in missing) * block
+        free, inodes = disk.f_bavail * block, disk.f_favail if disk.f_files else 1 << 60
+        if need > free or len(missing) > inodes:
+            self._clean_up()
+            sentence = f"the copy needs {size_text(need)} in {len(missing)} files more"
+            raise Refused(
+                "no-space", f"{sentence}; {self.releases.base} has {size_text(free)} free, and room for {inodes} files"
+            )
+
+    def _clean_up(self) -> None:
+        for path in (self.releases.incoming, self.releases.staging):
+            remove_tree(path)
+
+    # what is there already ------------------------------------------------------------------------------------------
+
+    def _ready_release(self) -> Optional[str]:
+        """A release that has the wanted content and still is as it was verified."""
+        current = self.releases.current()
+        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
+        for name in names:
+            record = self.releases.record(name)
+            if record is not None and record["digest"] == self.args["digest"]:
+                self.work.progress(phase="checking", release=name)
+                if self.releases.is_intact(self.work, name, self.inodes):
+                    return name
+                self.work.places.log(f"{self.releases.base}/{name} isn't as it was verified: it is made anew")
+        return None
+
+    def _stage(self) -> Tree:
+        """The folder that becomes the new release: what an interrupted copy left, else the oldest release, else empty.
+
+        Turning an old release into the new one touches only what differs between the two; making all links anew and
+        removing an old release would touch every file twice, and its ctime, by which we know what it contains.
+        """
+        os.makedirs(self.releases.base, mode=0o755, exist_ok=True)
+        names, current = self.releases.names(), self.releases.current()
+        if not os.path.isdir(self.releases.staging):
+            old = [name for name in names if name != current]
+            if self.keep > 1 and len(names) >= self.keep and old:
+                self.releases.forget(old[0])
+                os.rename(f"{self.releases.base}/{old[0]}", self.releases.staging)
+            else:
+                os.mkdir(self.releases.staging, 0o700)
+        os.chmod(self.releases.staging, 0o700)
+        os.chown(self.releases.staging, 0, 0)
+        return Tree(self.releases.staging)
+
+    def _reuse(self, tree: Tree, wanted: Manifest) -> List[bytes]:
+        """Keep in the staged tree what is right, remove the rest, link what others have; what is missing."""
+        keep = self._keep_what_is_right(tree, wanted)
+        missing = []
+        sources = self._link_sources()
+        for path, entry in sorted(wanted.entries.items()):
+            if path in keep or path == b".":
+                continue
+            fd, name = tree.place(path)
+            if entry.kind == FOLDER:
+                os.mkdir(name, 0o700, dir_fd=fd)
+            elif entry.kind == SYMLINK:
+                os.symlink(entry.mark, name, dir_fd=fd)
+                os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
+            elif not self._link(sources, fd, name, path, entry):
+                missing.append(path)
+            self.work.progress(phase="comparing", linked=self.linked, missing=len(missing))
+        for source, _ in sources:
+            source.close()
+        return missing
+
+    def _keep_what_is_right(self, tree: Tree, wanted: Manifest) -> Set[bytes]:
+        right: Set[bytes] = set()
+        wrong: List[Tuple[bytes, bool]] = []
+        entries, owner = wanted.entries, self.owner
+        for path, info in tree.walk():
+            entry = entries.get(path)
+            is_folder = stat.S_ISDIR(info.st_mode)
+            if entry is None:
+                pass
+            elif entry.kind == FILE:
+                if (
+                    info.st_size == entry.size
+                    and info.st_mode == entry.mode | stat.S_IFREG
+                    and (info.st_uid, info.st_gid) == owner
+                    and self._mark(tree, path, info) == entry.mark
+                ):
+                    right.add(path)
+                    continue
+            elif entry.kind == FOLDER:
+                if is_folder:
+                    right.add(path)
+                    continue
+            elif stat.S_ISLNK(info.st_mode) and (info.st_uid, info.st_gid) == owner:
+                fd, name = tree.place(path)
+                if os.readlink(name, dir_fd=fd) == entry.mark:
+                    right.add(path)
+                    continue
+            wrong.append((path, is_folder))
+        for path, is_folder in reversed(wrong):  # children come after their parents
+            tree.remove(path, is_folder)
+        self.removed = len(wrong)
+        tree.forget()
+        return right
+
+    def _mark(self, tree: Tree, path: bytes, info: os.stat_result) -> Optional[bytes]:
+        """The SHA-256 of a file of ours: known, or read now."""
+        mark = self.inodes.get(info)
+        if mark is None:
+            mark = sha256_of(tree.read(path))
+            after = tree.stat(path)
+            if after is None or after.st_ctime_ns != info.st_ctime_ns:
+                return None
+            self.inodes.put(info, mark)
+        return mark
+
+    def _link_sources(self) -> List[Tuple[Tree, str]]:
+        current = self.releases.current()
+        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
+        found = [(Tree(f"{self.releases.base}/{name}"), name) for name in names]
+        if os.path.isdir(self.releases.live) and not os.path.islink(self.releases.live):
+            found.append((Tree(self.releases.live), "live"))
+        return found
+
+    def _link(self, sources: List[Tuple[Tree, str]], fd: int, name: bytes, path: bytes, entry: Entry) -> bool:
+        for source, _ in sources:
+            info = source.stat(path)
+            if (
+                info is None
+                or info.st_size != entry.size
+                or info.st_mode != entry.mode | stat.S_IFREG
+                or (info.st_uid, info.st_gid) != self.owner
+                or self._mark(source, path, info) != entry.mark
+            ):
+                continue
+            other, its_name = source.place(path)
+            try:
+                os.link(its_name, name, src_dir_fd=other, dst_dir_fd=fd, follow_symlinks=False)
+            except OSError:
+                continue  # too many links, or another file system: it is fetched
+            after = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if (after.st_ino, after.st_size, after.st_mtime_ns) != (info.st_ino, info.st_size, info.st_mtime_ns):
+                os.unlink(name, dir_fd=fd)  # somebody put another file there between the two looks
+                continue
+            self.inodes.put(after, entry.mark)  # linking changed its ctime
+            self.linked += 1
+            return True
+        return False
+
+    # what must be fetched -------------------------------------------------------------------------------------------
+
+    def _fetch(self, pull: Pull, tree: Tree, wanted: Manifest, missing: List[bytes]) -> None:
+        """Fetch files into a folder of the unprivileged user, and take each over as it arrives and is found right."""
+        user = content_user(self.work.policy)
+        os.makedirs(self.releases.incoming, mode=0o700, exist_ok=True)
+        if user is not None:
+            os.chown(self.releases.incoming, *user)
+        incoming = Tree(self.releases.incoming)
+        left: "collections.OrderedDict[bytes, Entry]" = collections.OrderedDict(
+            (path, wanted.entries[path]) for path in missing
+        )
+        wrong: Dict[bytes, str] = {}
+
+        def take(path: bytes) -> None:
+            if path not in left:
+                return
+            why = self._take_over(incoming, tree, path, left[path], user)
+            if why is None:
+                self.fetched += 1
+                self.fetched_bytes += left.pop(path).size
+            elif why:
+                wrong[path] = why
+                del left[path]
+
+        try:
+            for path in [path for path, info in incoming.walk() if stat.S_ISREG(info.st_mode)]:
+                take(path)  # what an interrupted copy had fetched
+            wrong.clear()
+            for path in missing:
+                if path not in left and tree.stat(path) is None:
+                    left[path] = wanted.entries[path]
+            if left:
+                options = ["--from0", "--no-implied-dirs", "--out-format=%n", f"--files-from={pull.put_list(left)}"]
+                process = pull.start(options, f"content/{name_of(self.args['path'])}/", self.releases.incoming)
+                said = self._listen(process, take)
+                for path in list(left):
+                    take(path)
+                self._judge(process.returncode, said, left, wrong)
+        finally:
+            incoming.clear()
+            incoming.close()
+            self.inodes.save()
+        os.rmdir(self.releases.incoming)
+
+    def _listen(self, process: "subprocess.Popen[bytes]", take: Callable[[bytes], None]) -> str:
+        """Read what rsync says until it ends, and work on the files that it names meanwhile."""
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        pipe, rest, names, said = process.stdout.fileno(), b"", collections.deque(), b""  # type: ignore[var-annotated]
+        while True:
+            if select.select([pipe], [], [], 0 if names else 0.2)[0]:
+                data = os.read(pipe, 65536)
+                if not data:
+                    break
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"rsync") or b"rsync error" in line:
+                        said = (said + line + b"\n")[-4000:]
+                    else:
+                        names.append(re.sub(rb"\\#(\d{3})", lambda match: bytes([int(match.group(1), 8)]), line))
+            elif names:
+                take(names.popleft())
+            self.work.progress(phase="copying", files=self.fetched, bytes=self.fetched_bytes)
+        process.stdout.close()
+        process.wait()
+        return said.decode("utf-8", "replace").strip()
+
+    def _take_over(
+        self, incoming: Tree, tree: Tree, path: bytes, entry: Entry, user: Optional[Tuple[int, int]]
+    ) -> Optional[str]:
+        """Move a fetched file into the release if it is right. None: done; "": not there yet; else: why not."""
+        try:
+            here, name = incoming.place(path)
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+        except OSError:
+            return ""
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or user is not None and info.st_uid != user[0]:
+            os.close(fd)
+            return "it isn't a file of its own"
+        os.fchown(fd, *self.owner)  # from here on the one who fetched it can't change it
+        os.fchmod(fd, entry.mode)
+        if info.st_size != entry.size or sha256_of(os.dup(fd)) != entry.mark:
+            os.close(fd)
+            os.unlink(name, dir_fd=here)
+            return "its content isn't what the manifest says"
+        there, _ = tree.place(path)
+        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+        self.inodes.put(os.fstat(fd), entry.mark)
+        os.close(fd)
+        return None
+
+    def _judge(self, code: int, said: str, left: Iterable[bytes], wrong: Dict[bytes, str]) -> None:
+        """What it means that rsync ended so."""
+        absent = list(left)
+        if not absent and not wrong:
+            return
+        if "No space left" in said or "Disk quota" in said:
+            self._clean_up()
+            raise Failed("no-space", f"the disk of {self.releases.base} is full: {said[-300:]}")
+        if "Permission denied" in said:
+            raise Failed("source-unreadable", f"{self.args['source']} doesn't give all of it: {said[-500:]}")
+        if code not in (0, 23, 24):
+            raise Failed("copy-broken", f"rsync ended with {code} and {len(absent)} files are missing: {said[-500:]}")
+        named = ", ".join(shown(path) for path in (list(wrong) + absent)[:10])
+        sentence = f"{len(wrong)} files changed and {len(absent)} vanished at {self.args['source']} since its manifest"
+        raise Failed("changed-during-copy", f"{sentence}: {named}")
+
+    # the end --------------------------------------------------------------------------------------------------------
+
+    def _finish_folders(self, tree: Tree, wanted: Manifest) -> None:
+        """Owner and mode of the folders, deepest first; then all of it to the disk."""
+        for path, entry in sorted(wanted.entries.items(), reverse=True):
+            if entry.kind == FOLDER:
+                fd = tree.folder(b"" if path == b"." else path)
+                info = os.fstat(fd)
+                if (info.st_uid, info.st_gid) != self.owner:
+                    os.fchown(fd, *self.owner)
+                if info.st_mode & 0o7777 != entry.mode:
+                    os.fchmod(fd, entry.mode)
+        self.work.progress(phase="to disk")
+        if _libc.syncfs(tree.top):
+            raise Failed("disk-error", f"{self.releases.base} can't be written out: {os.strerror(ctypes.get_errno())}")
+
+    def _name(self, text: bytes) -> str:
+        """Give the staged tree its name; from here on it is a release."""
+        now = time.time()
+        stamp = "{}.{:03d}Z".format(time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)), int(now % 1 * 1000))
+        name = "{}-{}".format(stamp, self.args["digest"][:8])
+        store_manifest(self.work, self.args["digest"], text)
+        self.releases.write_record(name, {
+            "release": name, "digest": self.args["digest"], "files": self.args["files"], "bytes": self.args["bytes"],
+            "verified_at": utc_text(now), "source": self.args["source"], "source_digest_at": utc_text(now),
+        })  # fmt: skip
+        os.rename(self.releases.staging, f"{self.releases.base}/{name}")
+        sync_folder(self.releases.base)
+        return name
+
+    def _serve(self, name: str, changed: bool) -> Answer:
+        switched = False
+        if self.args.get("switch", True) and self.releases.current() != name:
+            self.work.begin()
+            self.work.in_time()
+            self.releases.switch(name)
+            switched = True
+        if changed or switched:
+            self._prune()
+        elif self.releases.record(name):
+            record = dict(self.releases.record(name) or {}, verified_at=utc_text(time.time()))
+            self.releases.write_record(name, record)
+        self.inodes.save()
+        return dict(
+            self.releases.described(name), changed=changed, switched=switched, fetched_files=self.fetched,
+            fetched_bytes=self.fetched_bytes, linked=self.linked, removed=self.removed,
+            seconds=time.monotonic() - self.began,
+        )  # fmt: skip
+
+    def _prune(self) -> None:
+        """Keep the newest releases, and what is served in any case."""
+        current = self.releases.current()
+        others = [name for name in self.releases.names() if name != current]
+        for name in others[: max(0, len(others) + 1 - self.keep)]:
+            self.releases.forget(name)
+            remove_tree(f"{self.releases.base}/{name}")
+
+
+def change_content(work: Work, args: Args) -> Answer:
+    """Make a path what its source has."""
+    return Copy(work, args).run()
+
+
+def serve_content(places: Places, command: str) -> int:
+    """The forced command of whoever pulls content from here: rsync, sending, and nothing but what the policy serves.
+
+    The other side is this same file, so the one form of rsync's command line that it uses is all that is understood.
+    """
+    options = r"((?: --timeout=\d+| --max-size=\d+| --files-from=-| --from0| --no-implied-dirs)*)"
+    form = r"rsync --server --sender -tR?e\.[A-Za-z]*" + options + r" \. "
+    match = re.match(form + r"(?:manifest/([0-9a-f]{64})|content/([0-9a-f]{16})/)\Z", command)
+    if match is None:
+        raise Refused("not-in-policy", f"{command[:300]!r} isn't what a helper asks for")
+    chosen, manifest, content = match.groups()
+    if manifest:
+        path = os.path.join(places.manifests, manifest)
+    else:
+        served = {name_of(path): path + "/" for path in Policy.read(places).serve}
+        if content not in served:
+            raise Refused("not-in-policy", f"no content of the name {content} is served here")
+        path = served[content]
+    argv = command.split(" ")[:4] + chosen.split() + [".", path]
+    os.execvpe("rsync", argv, ENVIRONMENT)  # noqa: S606 - without a shell, on purpose
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # verbs: which arguments each takes
 
 
@@ -1567,6 +2675,8 @@ ASKS = {
     "facts": Verb(ask_facts, {}, {"sections": texts}),
     "address": Verb(ask_address, {"ip": text(50)}, {"probe": flag, "probe_seconds": between(0.01, 5)}),
     "service": Verb(ask_service, {"unit": text(200)}, {}),
+    "manifest": Verb(ask_manifest, {"path": text(4096)}, {}),
+    "content": Verb(ask_content, {"path": text(4096)}, {"verify": flag}),
     "see": Verb(
         ask_see,
         {},
@@ -1588,6 +2698,18 @@ CHANGES = {
         {"prefix": prefix_length},
     ),
     "service": Verb(change_service, {"unit": text(200), "want": among("running", "stopped", "restarted")}, {}),
+    "content": Verb(
+        change_content,
+        {
+            "path": text(4096),
+            "want": among("synced"),
+            "source": text(100),
+            "digest": digest,
+            "files": is_int,
+            "bytes": is_int,
+        },
+        {"keep": between(1, 100), "max_loss_percent": between(0, 100), "switch": flag},
+    ),
     "command": Verb(change_command, {"name": text(100)}, {}),
 }
 SLOW_ASKS = {"manifest": 600.0, "content": 600.0}
@@ -1888,13 +3010,14 @@ def carry_out(places: Places, job: Job, pipe: int, memory: Optional[Token]) -> N
         began = work is not None and work.began
         places.log("fault in {}: {}".format(told, traceback.format_exc().replace("\n", " | ")))
         message = {"error": {"kind": "fault", "message": plain(error), "began": began}}
-    if token is not None and work is not None:
-        gate.leave(work, token)
+    gate.leave()
     if len(json.dumps(message)) > MAX_LINE_BYTES - 200:
         message = {
             "error": {"kind": "too-much-output", "message": "the answer doesn't fit a line", "began": job.is_change}
         }
     write_line(pipe, message)
+    if token is not None and work is not None and "result" in message:
+        gate.keep_copy(work, token)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1946,6 +3069,8 @@ def main(argv: List[str]) -> int:
     try:
         if argv in ([], ["serve"]):
             return Helper(places).serve()
+        if argv == ["serve-content"]:
+            return serve_content(places, os.environ.get("SSH_ORIGINAL_COMMAND", ""))
         if argv in (["guard"], ["guard", "--late"]):
             return guard(places, late=len(argv) > 1)
         if argv[:1] == ["unpark"] and len(argv) == 2:
