@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 
 @click.command()
@@ -16,25 +17,16 @@ import click
     type=click.Path(path_type=Path),
     help="The config.",
 )
-@click.option(
-    "--state",
-    default="/var/lib/failover",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Where the journal lies.",
-)
-@click.option(
-    "--listen",
-    default="127.0.0.1:9842",
-    show_default=True,
-    metavar="IP:PORT",
-    help="Loopback address for /metrics, /healthz and /readyz.",
-)
+@click.option("--state", type=click.Path(path_type=Path), help="The journal's folder, in place of the config's.")
+@click.option("--listen", metavar="IP:PORT", help="Loopback address for /metrics, in place of the config's.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 @click.pass_context
-def daemon(ctx: click.Context, config: Path, state: Path, listen: str, log_level: str) -> int:
-    """Watch and recover, in the foreground."""
-    from failover.daemon.main import Places, run
+def daemon(ctx: click.Context, config: Path, state: Path | None, listen: str | None, log_level: str) -> int:
+    """Watch and recover, in the foreground. With `failover --socket PATH daemon` it listens there."""
+    from failover.daemon.main import run
+    from failover.daemon.places import Places
 
-    places = Places(config=config, state=state, socket=Path(ctx.obj["socket"]), listen=listen)
-    return run(places, log_level=log_level)
+    parent = ctx.parent
+    given = parent is not None and parent.get_parameter_source("socket") is not ParameterSource.DEFAULT
+    socket = Path(ctx.obj["socket"]) if given else None
+    return run(Places(config=config, state=state, socket=socket, listen=listen), log_level=log_level)

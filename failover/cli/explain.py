@@ -34,12 +34,10 @@ def explain(ctx: click.Context, at: str | None, output: str) -> None:
         show_json(answer)
         return
     for decision in answer["decisions"]:
-        click.echo(f"{decision['plan']}: {decision['action']}, since {local(decision['at'])}: {decision['reason']}")
-        for guard in decision["guards"]:
-            click.echo(f"    held back by {guard['name']}: {guard['reason']}")
-        for check in decision["checks"]:
-            click.echo(f"    {check['check']} was {check['standing']}: {check['reason']}")
-        if not decision["replays"]:
-            click.echo(f"    this version of failover would decide otherwise: {decision['now']}")
+        click.echo(
+            click.style(f"{decision['plan']}: {decision['action']}", bold=True) + f" since {local(decision['at'])}"
+        )
+        for line in decision["lines"]:
+            click.echo(f"  {line}")
     if not answer["decisions"]:
         click.echo("nothing was decided until then")

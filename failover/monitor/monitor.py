@@ -13,7 +13,7 @@ from failover.decide import incident
 from failover.decide.health import Health, fold, next_look_in
 from failover.journal.journal import Journal
 from failover.journal.site_view import SiteView
-from failover.model import Event, Reading, RunKind, Standing, State, utc_now
+from failover.model import Event, Reading, RunKind, Standing, State, Verdict, utc_now
 from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
 from failover.monitor.incidents import Book
@@ -59,6 +59,7 @@ class Monitor:
         scribe: Scribe,
         *,
         before: Monitor | None = None,
+        looked: Callable[[Reading], None] = lambda _reading: None,
         late: Callable[[float], None] = lambda _seconds: None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -66,8 +67,8 @@ class Monitor:
         self.view = view
         self._journal = journal
         self._sight = sight
-        self._asker = asker
         self._scribe = scribe
+        self._looked = looked
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._thresholds = thresholds(setup)
@@ -108,6 +109,10 @@ class Monitor:
         finally:
             self._unsubscribe()
             self.readiness.close()
+
+    def verdict(self, check: str, now: datetime) -> Verdict:
+        """A check's verdict as of now; any thread may ask."""
+        return self.healths[check].verdict(now, self._thresholds[check].stale_after_seconds)
 
     def newest(self, check: str) -> Reading | None:
         """The newest reading of a check; any thread may ask."""
@@ -151,6 +156,7 @@ class Monitor:
         before, probe = self.healths[name], self.setup.checks[name]
         health = fold(before, reading, self._thresholds[name])
         self.healths[name], self.readings[name] = health, reading
+        self._looked(reading)
         if health.standing is not before.standing:
             self._verdict_changed(before, health, reading)
         elif health.flapping is not before.flapping:

@@ -65,13 +65,11 @@ def plain(text: str, *, one_line: bool = False) -> str:
 
 
 def read_secret(path: Path) -> str:
-    """The first line of a secret's file; a relative path lies in systemd's credentials directory.
+    """The first line of a secret's file.
 
     Raises:
         NotificationError: it can't be read, others may read it, or it is empty. The sentence never holds the secret.
     """
-    if not path.is_absolute() and (credentials := os.environ.get("CREDENTIALS_DIRECTORY")):
-        path = Path(credentials) / path
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)

@@ -1,0 +1,115 @@
+"""From a config to what works: settings into a :class:`Setup`, and a living session behind every server's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from failover.config.config import Config
+from failover.config.load import load
+from failover.config.model import ServerSection, SiteConfig
+from failover.daemon.places import Places
+from failover.decide.situation import Limits
+from failover.monitor.setup import RoleSetup, Setup
+from failover.notify.base import Channel
+from failover.servers.base import Server
+from failover.servers.fence import CommandFence
+from failover.servers.ssh import SshServer
+
+MakeServer = Callable[[str, ServerSection], Server]
+
+
+@dataclass(frozen=True)
+class Furniture:
+    """A site's setup, and the settings that its sessions were made from."""
+
+    title: str
+    setup: Setup
+    made_from: Mapping[str, ServerSection] = field(default_factory=dict)
+
+    def without(self, other: Furniture) -> Furniture:
+        """What of this isn't used by ``other``."""
+        used = {id(server) for server in other.setup.servers.values()}
+        left = {name: server for name, server in self.setup.servers.items() if id(server) not in used}
+        return replace(self, setup=replace(self.setup, servers=left))
+
+    def close(self) -> None:
+        """End its sessions."""
+        for server in self.setup.servers.values():
+            server.close()
+
+
+class Builder:
+    """Loads configs and furnishes sites; sessions whose settings didn't change are kept, warm as they are."""
+
+    def __init__(self, places: Places, make_server: MakeServer | None = None) -> None:
+        self._places = places
+        self._make = make_server or self._ssh
+        self.current: dict[str, Furniture] = {}
+        self._keys = Path()
+        self._known_hosts = Path()
+
+    def load(self) -> Config:
+        """The config as it lies there now.
+
+        Raises:
+            ConfigError: with every problem of it.
+        """
+        return load(self._places.config)
+
+    def channels(self, config: Config) -> dict[str, Channel]:
+        """The channels, with their files found: systemd's credentials first, then beside the config."""
+        return {name: _files_found(channel, config.path.parent) for name, channel in config.common.channels.items()}
+
+    def furnish(self, config: Config, site: SiteConfig) -> Furniture:
+        """A site's setup, with sessions that begin to open at once."""
+        self._keys, self._known_hosts = Path(config.common.store.keys), Path(config.common.store.known_hosts)
+        before = self.current.get(site.name)
+        servers: dict[str, Server] = {}
+        for name, section in site.servers.items():
+            same = before is not None and before.made_from.get(name) == section
+            if same and before is not None:
+                servers[name] = before.setup.servers[name]
+            else:
+                servers[name] = self._make(name, section)
+            if section.fence is not None:
+                fence = f"fence:{name}"
+                kept = before.setup.servers.get(fence) if same and before is not None else None
+                servers[fence] = kept or CommandFence.from_settings(name, section.fence)
+        return Furniture(site.site.name, setup(site, servers), dict(site.servers))
+
+    def _ssh(self, name: str, section: ServerSection) -> Server:
+        return SshServer(name, section.ssh, known_hosts=self._known_hosts, key=self._keys / name)
+
+
+def _files_found(channel: Channel, beside: Path) -> Channel:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    found = {}
+    for name in type(channel).model_fields:
+        path = getattr(channel, name)
+        if name.endswith("_file") and isinstance(path, Path) and not path.is_absolute():
+            given = Path(credentials) / path if credentials else None
+            found[name] = given if given is not None and given.exists() else beside / path
+    return channel.model_copy(update=found)
+
+
+def setup(site: SiteConfig, servers: Mapping[str, Server]) -> Setup:
+    """A site's settings as its monitor wants them."""
+    watch = site.watch
+    return Setup(
+        site=site.name,
+        roles={name: RoleSetup(role.home, role.standby, role.address, role.path) for name, role in site.roles.items()},
+        addresses=site.addresses,
+        checks=site.checks,
+        witnesses=site.named_witnesses,
+        plans=site.plans,
+        servers=servers,
+        hosts={name: section.ssh.host for name, section in site.servers.items()},
+        limits=Limits(grace_seconds=watch.grace),
+        world_every=watch.world_every,
+        ready_every=watch.ready_every,
+        ahead_every=watch.ahead_every,
+        settle=watch.settle,
+    )

@@ -1,0 +1,63 @@
+"""Puts what the daemon knows into the values that metrics export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from failover.metrics import ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
+from failover.model import RunKind, utc_now
+
+if TYPE_CHECKING:
+    from failover.daemon.daemon import Daemon
+    from failover.daemon.house import House
+
+
+def snapshot(daemon: Daemon) -> Snapshot:
+    """Everything, now. Called from a thread of the console's."""
+    return Snapshot(
+        version=daemon.version,
+        epoch=daemon.journal.epoch,
+        ready=not daemon.not_ready(),
+        started_at=daemon.started_at,
+        reload_ok=not daemon.refused,
+        reloaded_at=daemon.loaded_at,
+        journal_seq=daemon.journal.head[0],
+        journal_ok=daemon.journal.trouble is None,
+        sites=tuple(_site(house) for house in list(daemon.houses.values())),
+        channels={
+            name: ChannelSnapshot(lane.sent, lane.failed, lane.dropped, lane.waiting, lane.error is None)
+            for name, lane in daemon.outbox.states().items()
+        },
+    )
+
+
+def _site(house: House) -> SiteSnapshot:
+    monitor, setup, now = house.monitor, house.setup, utc_now()
+    view = monitor.view
+    run = view.run
+    decisions = dict(monitor.judge.decisions)
+    return SiteSnapshot(
+        name=house.name,
+        checks={name: monitor.verdict(name, now).standing for name in setup.checks},
+        readings=dict(monitor.readings),
+        servers={name: seen.reachable for name, seen in dict(monitor.world.servers).items()},
+        warm={name: server.warm() for name, server in setup.servers.items() if not name.startswith("fence:")},
+        pairs={role: (its.home, its.standby) for role, its in setup.roles.items()},
+        holders=dict(view.holders),
+        addresses={one.name: (str(one.place), one.held_by) for one in monitor.addresses},
+        plans={
+            name: PlanSnapshot(
+                ready=name in monitor.readiness.known and not monitor.readiness.problems(name),
+                mode=str(plan.mode),
+                action=str(decisions[name][0].action) if name in decisions else "nothing",
+            )
+            for name, plan in setup.plans.items()
+        },
+        incidents=Counter(one.severity for one in view.incidents.open),
+        automation=view.automation.on,
+        run=str(run.state) if run is not None and run.kind is not RunKind.AHEAD else None,
+        witnesses={name: one.seen for name, one in dict(monitor.observers.witnesses).items()},
+        copies={key: copy.verified_at for key, copy in dict(view.copies).items()},
+        maintenance_until={one.about: one.until for one in view.maintenance.now(now)},
+    )
