@@ -139,7 +139,8 @@ def needed(health: Health, thresholds: Thresholds) -> int:
     lost = before.count(False)
     if not lost:
         return thresholds.fall
-    streak = math.ceil(math.log(CHANCE) / math.log(lost / len(before))) if lost < len(before) else thresholds.longest
+    # Before a streak there is a good look, so that not all of them can be lost.
+    streak = math.ceil(math.log(CHANCE) / math.log(lost / len(before)))
     return max(thresholds.fall, min(streak, thresholds.longest))
 
 

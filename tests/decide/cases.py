@@ -16,6 +16,7 @@ A case is a file of ``golden/``; adding one is adding a file::
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def _plan(plan: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
+@cache
 def load(path: Path) -> dict[str, Any]:
     """A case; misspelt keys are refused, so that a case can't test less than it says."""
     case: dict[str, Any] = yaml.safe_load(path.read_text())

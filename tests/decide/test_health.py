@@ -193,6 +193,14 @@ def test_flapping_is_suspect_until_it_has_kept_still() -> None:
     assert healths[-1].verdict(healths[-1].last, 30).flapping is False
 
 
+def test_flapping_ends_later_than_it_begins() -> None:
+    healths = after("u" + flaps(6, 45) + "u" * 700)
+    assert min(len(health.turns) for health in healths if not health.flapping and len(health.turns) > 1) == 2
+    assert min(len(health.turns) for health in healths if health.flapping) == 2
+    ends = max(number for number, health in enumerate(healths) if health.flapping)
+    assert all(health.flapping for health in healths[ends - 300 : ends])
+
+
 def test_what_flapped_and_then_died_is_down_within_a_flap_window() -> None:
     kept = standings("u" + flaps(6, 45) + "d" * 700)
     assert kept[-1] is DOWN

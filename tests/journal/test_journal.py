@@ -141,6 +141,43 @@ def test_a_subscriber_may_append_and_may_leave(journal: Journal) -> None:
     assert heard == ["run.noted", "run.ended"]
 
 
+def test_a_subscriber_that_leaves_in_the_middle_hears_no_more(journal: Journal) -> None:
+    heard: list[int] = []
+    all_written, last = threading.Event(), threading.Event()
+
+    def once(event: Event) -> None:
+        all_written.wait(10)
+        heard.append(event.seq)
+        stop()
+
+    stop = journal.subscribe(once)
+    journal.subscribe(lambda event: last.set() if event.seq == 20 else None)
+    for _ in range(20):
+        journal.append("run.noted", by="daemon")
+    all_written.set()
+    assert last.wait(10)
+    assert heard == [1]
+
+
+def test_a_write_that_fails_leaves_nothing_behind_and_the_next_one_works(journal: Journal) -> None:
+    def half_done(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE counters SET value = value + 100")
+        connection.execute("UPDATE counters SET value = 0")
+
+    with pytest.raises(JournalUnwritable, match="counters only grow"):
+        journal._owner.write(half_done)
+    with pytest.raises(ZeroDivisionError):
+        journal._owner.write(lambda connection: connection.execute("UPDATE counters SET value = 99") and 1 / 0)
+    assert journal.next_run() == 1
+    assert journal.append("run.noted", by="daemon").seq == 1
+
+
+def test_the_log_is_copied_back_without_waiting_for_the_end(journal: Journal, path: Path) -> None:
+    for _ in range(1100):
+        journal.append("run.noted", by="daemon", data={"x": "y" * 200})
+    assert path.stat().st_size > 200 * 1000
+
+
 def test_nothing_is_written_after_closing(path: Path) -> None:
     journal = Journal.open(path)
     journal.close()

@@ -234,3 +234,13 @@ def test_catching_up_step_by_step_is_the_same_as_all_at_once(journal: Journal, c
     assert at_once.runs.by_number == bit_by_bit.runs.by_number
     assert at_once.runs.by_number[7].notes == ("ours",)
     assert isinstance(at_once.runs.by_number[7].opened_at, datetime)
+
+
+def test_a_view_that_is_fed_by_a_subscription_leaves_other_sites_and_the_past_out(journal: Journal) -> None:
+    view = SiteView("shop", {"web": "web"})
+    first = tell(journal, "role.moved", role="web", **{"from": "web", "to": "web-backup"})
+    second = tell(journal, "role.moved", role="web", **{"from": "web-backup", "to": "web"})
+    stranger = journal.append("role.moved", site="other", by="daemon", data={"role": "web", "from": "web", "to": "x"})
+    for event in (first, second, stranger, first):
+        view.apply(event)
+    assert view.holders == {"web": "web"}
