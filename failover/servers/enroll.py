@@ -19,6 +19,7 @@ from failover.servers.pins import HostKey, read_pins, write_pins
 from failover.servers.policy import Policy
 
 Say = Callable[[str], None]
+HOST_KEY = "host key"
 
 
 class EnrollError(FailoverError):
@@ -99,19 +100,22 @@ def enroll(plan: EnrollPlan, access: Access, say: Say) -> EnrollResult:
     if content_key and plan.content_key_copy is not None:
         plan.content_key_copy.parent.mkdir(parents=True, exist_ok=True)
         plan.content_key_copy.write_text(content_key + "\n")
-    if plan.awaited_readers:
-        waiting = " and ".join(plan.awaited_readers)
-        say(f"{waiting} can't pull content from {plan.server} yet: enroll {waiting}, then {plan.server} again")
+    for awaited in _awaited(plan):
+        say(str(awaited))
     return EnrollResult(plan.server, changed, tuple(_drift(report, "drift")), content_key, _text(report.get("python")))
 
 
-def check(plan: EnrollPlan, access: Access) -> list[Drift]:
+def check(plan: EnrollPlan, shown: HostKey, access: Access) -> list[Drift]:
     """Everything that isn't as wanted, on the server and on the monitor; changes nothing.
+
+    A server that shows another host key than the pinned one isn't logged in to.
 
     Raises:
         AccessError: the operator's access doesn't get there.
     """
-    found = _monitor_drift(plan)
+    found = _monitor_drift(plan, shown)
+    if any(drift.kind == HOST_KEY and drift.name == plan.server for drift in found):
+        return found
     try:
         public_key = plan.key.with_name(plan.key.name + ".pub").read_text().strip()
     except OSError:
@@ -173,19 +177,30 @@ def verify(server: Server) -> Iterable[Drift]:
         yield Drift("login", server.name, f"doesn't work: {error.sentence}")
 
 
-def _monitor_drift(plan: EnrollPlan) -> list[Drift]:
+def _monitor_drift(plan: EnrollPlan, shown: HostKey) -> list[Drift]:
     found = []
     if said := key_drift(plan.key):
         found.append(Drift("key", str(plan.key), said))
     try:
-        if not read_pins(plan.known_hosts, plan.ssh.host, plan.ssh.port):
-            found.append(Drift("host key", plan.server, "isn't pinned"))
+        pins = read_pins(plan.known_hosts, plan.ssh.host, plan.ssh.port)
+        if not pins:
+            found.append(Drift(HOST_KEY, plan.server, "isn't pinned"))
+        elif shown not in pins:
+            known = ", ".join(key.fingerprint for key in pins)
+            found.append(Drift(HOST_KEY, plan.server, f"is {shown.fingerprint}, but {known} is pinned"))
     except ConfigError as error:
-        found.append(Drift("host key", plan.server, f"can't be read: {error}"))
-    if plan.awaited_readers:
-        waiting = ", ".join(plan.awaited_readers)
-        found.append(Drift("content key", waiting, f"isn't known to {plan.server} yet: enroll {waiting} first"))
-    return found
+        found.append(Drift(HOST_KEY, plan.server, f"can't be read: {error}"))
+    return [*found, *_awaited(plan)]
+
+
+def _awaited(plan: EnrollPlan) -> list[Drift]:
+    again = f"enroll it, then {plan.server} again"
+    keys = [
+        Drift("content key", f"of {name}", f"isn't known to {plan.server} yet: {again}")
+        for name in plan.awaited_readers
+    ]
+    pins = [Drift(HOST_KEY, f"of {name}", f"isn't pinned yet: {again}") for name in plan.awaited_sources]
+    return [*keys, *pins]
 
 
 def _content_key(report: Mapping[str, Any]) -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from failover.servers.pins import HostKey, host_field
+from failover.servers.pins import HostKey
 from failover.servers.policy import Policy
 from failover.servers.ssh import SshSettings
 
@@ -24,7 +24,6 @@ RUN = "/run/failover-helper"
 POLICY = f"{ETC}/policy.json"
 CONTENT_USER = "failover-content"
 CONTENT_KEY = f"{STATE}/content_key"
-CONTENT_KNOWN_HOSTS = f"{ETC}/content_known_hosts"
 GUARD = "failover-guard.service"
 SUDOERS = "/etc/sudoers.d/failover-helper"
 
@@ -55,15 +54,17 @@ class EnrollPlan:
     known_hosts: Path
     """failover's own file of pinned host keys."""
     readers: tuple[ContentReader, ...] = ()
-    awaited_readers: tuple[str, ...] = field(default=())
+    awaited_readers: tuple[str, ...] = ()
     """Servers that will pull content from here, but whose content key isn't known yet: enroll them first."""
+    awaited_sources: tuple[str, ...] = ()
+    """Servers that content will be pulled from, but whose host key isn't pinned yet: enroll them first."""
     content_key_copy: Path | None = None
     """Where the monitor keeps the public half of this server's content key, for the plans of the sources."""
 
     @property
     def pulls(self) -> bool:
         """Whether this server pulls content from others."""
-        return bool(self.policy.sources)
+        return bool(self.policy.sources or self.awaited_sources)
 
     @property
     def serves(self) -> bool:
@@ -144,10 +145,6 @@ def _content(plan: EnrollPlan) -> Iterator[Item]:
         "mode": 0o600,
         "comment": comment,
     }
-    lines = sorted(
-        f"{host_field(source.ssh, source.port)} {source.host_key}" for source in plan.policy.sources.values()
-    )
-    yield _file(CONTENT_KNOWN_HOSTS, ["".join(f"{line}\n" for line in lines).encode()], 0o644)
 
 
 def _doors(plan: EnrollPlan, public_key: str) -> Iterator[Item]:

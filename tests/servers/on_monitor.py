@@ -46,10 +46,12 @@ def plan(name: str) -> EnrollPlan:
             readers = (ContentReader("web", copy.read_text().strip(), (IPS["web"],)),)
         else:
             awaited = ("web",)
+    waits = name.startswith("web") and "wcm" in IPS and not policy.sources
     return EnrollPlan(
         site="bureau", server=name, ssh=SshSettings(host=IPS[name]), policy=policy,
         monitor_addresses=(IPS["monitor"],), key=KEYS / name, known_hosts=KNOWN_HOSTS, readers=readers,
-        awaited_readers=awaited, content_key_copy=KEYS / f"{name}.content.pub" if policy.sources else None,
+        awaited_readers=awaited, awaited_sources=("wcm",) if waits else (),
+        content_key_copy=KEYS / f"{name}.content.pub" if name.startswith("web") else None,
     )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def main() -> dict[str, object]:
     password = (lambda: ORDER["password"]) if "password" in ORDER else None
     access = OpenSshAccess(target, 22, [shown], sudo=sudo, sudo_password=password)
     if ORDER["do"] == "check":
-        return {"drift": [str(one) for one in check(mine, access)], "ours": ours}
+        return {"drift": [str(one) for one in check(mine, shown, access)], "ours": ours}
     if ORDER["do"] == "remove":
         return {"changed": remove(mine, access, said.append).changed, "said": said}
     result = enroll(mine, access, said.append)
