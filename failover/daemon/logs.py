@@ -7,8 +7,16 @@ import os
 import sys
 
 _PRIORITY = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
-QUIET = {"paramiko": logging.ERROR, "apscheduler": logging.WARNING, "uvicorn": logging.WARNING,
-         "httpx": logging.WARNING, "httpcore": logging.WARNING, "asyncio": logging.WARNING}  # fmt: skip
+QUIET = {
+    "paramiko": logging.ERROR,
+    "apscheduler": logging.WARNING,
+    "uvicorn": logging.WARNING,
+    "uvicorn.error": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+"""Libraries that say more than anybody wants to read, or that log URLs."""
 
 
 class JournaldFormatter(logging.Formatter):

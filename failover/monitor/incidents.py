@@ -11,6 +11,7 @@ from failover.errors import JournalError
 from failover.journal.incident_view import IncidentView
 from failover.journal.journal import Journal
 from failover.monitor.scribe import Scribe
+from failover.notify.base import Severity
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,14 @@ class Book:
 
     def failed(self, about: str, severity: str, reason: str, now: datetime) -> None:
         """It is down: a new incident, unless one is open."""
-        if about in self._open:
+        if (found := self._open.get(about)) is not None:
+            again = found.state in (State.QUIET, State.RECOVERED)
+            worse = Severity(severity).rank < Severity(found.severity).rank
+            if again or worse:
+                found.severity = severity
             self.happened(about, Event.FAILED, reason, now)
+            if worse and not again:
+                self._write("incident.changed", about, reason)
             return
         self._open[about] = _Open(0, State.OPENED, severity, now)
         self._write("incident.opened", about, reason)

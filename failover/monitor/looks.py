@@ -59,6 +59,7 @@ class Looks:
         self._took = took
         self._clock = clock
         self._late = late
+        self._wanted = {name: asyncio.Event() for name in checks}
         begin = clock()
         self.paces = {
             name: Pace(begin + phase(name) * min(probe.every, FIRST_LOOK_SECONDS)) for name, probe in checks.items()
@@ -70,6 +71,10 @@ class Looks:
             for name, probe in self._checks.items():
                 group.create_task(self._watch(name, probe), name=f"check {name}")
 
+    def soon(self, name: str) -> None:
+        """Let a check look now, unless it looks already."""
+        self._wanted[name].set()
+
     def stuck(self) -> list[str]:
         """Checks that should have looked long ago; the watchdog's question whether there is real progress."""
         now = self._clock()
@@ -79,13 +84,24 @@ class Looks:
             if now > pace.due + (self._checks[name].timeout if pace.looking_since is not None else 0) + STUCK_SECONDS
         ]
 
+    async def _until(self, pace: Pace, wanted: asyncio.Event) -> None:
+        wait = pace.due - self._clock()
+        if wait <= 0:
+            return
+        if not wanted.is_set():
+            try:
+                async with asyncio.timeout(wait):
+                    await wanted.wait()
+            except TimeoutError:
+                return
+        wanted.clear()
+        pace.due = self._clock()
+
     async def _watch(self, name: str, probe: Probe) -> None:
         pace = self.paces[name]
         base = pace.due - phase(name) * min(probe.every, FIRST_LOOK_SECONDS) + phase(name) * probe.every
         while True:
-            wait = pace.due - self._clock()
-            if wait > 0:
-                await asyncio.sleep(wait)
+            await self._until(pace, self._wanted[name])
             pace.looking_since = self._clock()
             pace.lag_seconds = max(0.0, pace.looking_since - pace.due)
             self._late(pace.lag_seconds)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -219,12 +220,25 @@ class Monitor:
         if event.site not in ("", self.setup.site):
             return
         self._note_run(event)
+        if event.kind == "role.moved":
+            self._look_anew(str(event.data["role"]))
         if event.kind == "run.ended":
             self.readiness.ask_soon()
             for name in self.world.servers:
                 self.world.soon(name)
         if event.kind not in ("verdict.changed", "decision.made"):
             self.judge.news()
+
+    def _look_anew(self, role: str) -> None:
+        """The role has moved: what was seen of it before was seen of another server."""
+        plan = self.setup.plan_of_role(role)
+        condition = self.setup.plans[plan].condition if plan else None
+        for name, probe in self.setup.checks.items():
+            if probe.role == role or (condition and name in condition.checks):
+                before, now = self.healths[name], self._now()
+                fresh = replace(Health.begin(name, now), reason=f"looking anew: {role} has moved")
+                self.healths[name] = replace(fresh, turns=before.turns, flapping=before.flapping)
+                self.looks.soon(name)
 
     def _note_run(self, event: Event) -> None:
         """A run, or a person's acknowledgement, moves the incidents that its plan is for."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from failover.journal.run_view import DAEMON
-from failover.model import Event, RunKind
+from failover.model import Event, RunKind, format_span
 from failover.notify.base import Message, Severity
 
 TOLD_KINDS = (
@@ -28,7 +28,9 @@ _CHANGED = {"waiting": Severity.PAGE, "stuck": Severity.PAGE, "opened": Severity
 
 def message_of(event: Event, run_kind: str | None) -> Message | None:
     """What people are told about an event, or None; ``run_kind`` is the kind of the event's run."""
-    told = None if run_kind == RunKind.AHEAD else _told(event.kind, event.data, event.by, event.run)
+    if run_kind == RunKind.AHEAD or (event.kind == "server.parked" and run_kind != RunKind.KEEP):
+        return None  # copies are told by readiness; a recovery parks the server that it leaves, and tells that itself
+    told = _told(event.kind, event.data, event.by, event.run)
     if told is None:
         return None
     severity, title, text, about = told
@@ -38,7 +40,7 @@ def message_of(event: Event, run_kind: str | None) -> Message | None:
 def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple[Severity, str, str, str] | None:
     match kind:
         case "incident.opened":
-            return _severity(data), f"{data['about']}: {data['reason']}", _how_to(data), _incident(data)
+            return _severity(data), _sentence(data), _how_to(data), _incident(data)
         case "incident.changed":
             least = _CHANGED.get(str(data["state"]), Severity.INFO)
             severity = least if _severity(data) is Severity.PAGE else max(least, Severity.WARNING, key=_rank)
@@ -60,7 +62,8 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
                 f"run {run}",
             )
         case "run.ended":  # done
-            return Severity.INFO, f"run {run} is done: {data['reason']}", "", f"run {run}"
+            took = format_span(float(data.get("seconds") or 0.0))
+            return Severity.INFO, f"run {run} is done, in {took}", f"See: failover runs show {run}", f"run {run}"
         case "address.drift":
             return Severity.WARNING, f"address {data['address']} ({data['ip']}): {data['reason']}", "", ""
         case "server.parked":
@@ -98,5 +101,10 @@ def _incident(data: Mapping[str, Any]) -> str:
     return f"incident {data['incident']}"
 
 
+def _sentence(data: Mapping[str, Any]) -> str:
+    about, reason = str(data["about"]), str(data["reason"])
+    return reason if reason.startswith(about) else f"{about}: {reason}"
+
+
 def _how_to(data: Mapping[str, Any]) -> str:
-    return f"{data['about']}: {data['reason']}\n\nIncident {data['incident']}. See: failover status, failover explain"
+    return f"{_sentence(data)}\n\nIncident {data['incident']}. See: failover status, failover explain"
