@@ -154,7 +154,8 @@ class Engine:
         acted = self._reach(number, step, step.todo)
         if again and not acted:
             return None
-        enough = step.enough(self._scene)
+        # A run resumed after its move finds visitors served: by the new server, not by anything healed in place.
+        enough = None if self._moved() else step.enough(self._scene)
         self._record.step_done(number, self._clock.monotonic() - began, self._notes)
         return enough
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from failover.errors import Busy, FailoverError, JournalUnwritable, NotAllowed, NotFound
 from failover.journal import Journal
 from failover.journal.queries import RunView
+from failover.journal.run_view import DAEMON
 from failover.model import Cause, RunKind, RunState, Token, format_span
+from failover.recover import words
 from failover.recover.control import Clock, Control, Halted
 from failover.recover.doubts import Doubts
 from failover.recover.dry import DryRun, dry_run
 from failover.recover.engine import Engine, Setting
 from failover.recover.past import Past
 from failover.recover.plan import Plan
-from failover.recover.run import DONE_BY_HAND, RunJournal
+from failover.recover.run import RunJournal
 from failover.recover.scene import RoleNow, Scene
 from failover.recover.undo import End
 
 log = logging.getLogger(__name__)
-DAEMON = "daemon"
 SceneFor = Callable[[str, RunKind], Scene]
 """The world for a run of that role and kind; who is ``old`` and ``new`` in it is set here."""
 Spawn = Callable[[Callable[[], None], str], None]
@@ -105,6 +106,7 @@ class Runner:
             }  # fmt: skip
             record = RunJournal.open(self._journal, self._site, number, cause.by, opened)
             live = self._enter(plan, scene, record, token)
+        self._tell(record.view)
         self._spawn(lambda: self._carry(live, live.engine.run), f"run-{number}")
         return record.view
 
@@ -215,18 +217,23 @@ class Runner:
         with self._idle:
             if run in self._live:
                 raise Busy(f"run {run} is under way", run=run)
-            record = RunJournal.load(self._journal, run, cause.by)
+            record = self._load(run, cause)
             view = record.view
-            if view.site != self._site:
-                raise NotFound(f"run {run} is of the site {view.site!r}")
             if view.state in (RunState.DONE, RunState.UNDONE, RunState.ABORTED):
                 raise NotAllowed(f"run {run} is {view.state}: nothing is left of it to go on with")
             if newer := self._past.moved_since(view):
                 raise NotAllowed(f"run {newer} has moved {view.role} since: run {run} is history")
             self._make_way(view.kind)
             live = self._reopen(record, cause)
+        self._tell(record.view)
         self._spawn(lambda: self._carry(live, lambda: work(live)), f"run-{run}")
         return live.record.view
+
+    def _load(self, run: int, cause: Cause) -> RunJournal:
+        record = RunJournal.load(self._journal, run, cause.by)
+        if record.view.site != self._site:
+            raise NotFound(f"run {run} is of the site {record.view.site!r}")
+        return record
 
     def _reopen(self, record: RunJournal, cause: Cause) -> _Live:
         view = record.view
@@ -258,6 +265,7 @@ class Runner:
                 continue
             with self._idle:
                 taken.append(self._reopen(record, cause))
+            self._tell(record.view)
         if taken:
             self._spawn(lambda: self._carry_all(taken), "runs-unfinished")
         return [live.record.number for live in taken]
@@ -274,45 +282,17 @@ class Runner:
         Raises:
             NotFound. NotAllowed: no person says it, or it's no word of this run; lists its words.
         """
-        return self._said(run, cause, lambda words, _: (word,) if word in words else None, word)
+        return self._said(run, cause, lambda plan, scene: words.known(plan, scene, word))
 
     def mark_done(self, run: int, step: int, cause: Cause) -> RunView:
-        """A named person says that a step was done by hand. It counts as far as such a word may (I2)."""
+        """A named person says that a step was done by hand. It counts as far as such a word may (I2); raises as word."""
+        return self._said(run, cause, lambda plan, scene: words.by_hand(plan, scene, step))
 
-        def words(_: tuple[str, ...], plan: Plan) -> tuple[str, ...] | None:
-            if not 1 <= step <= len(plan.steps):
-                return None
-            return plan.steps[step - 1].words(scene) or (f"{DONE_BY_HAND}:{step}",)
-
-        view = RunJournal.load(self._journal, run, cause.by).view
-        scene = self._scene_for(str(view.role), view.kind)
-        return self._said(run, cause, words, f"step {step}")
-
-    def _said(
-        self,
-        run: int,
-        cause: Cause,
-        choose: Callable[[tuple[str, ...], Plan], tuple[str, ...] | None],
-        asked: str,
-    ) -> RunView:
-        if not cause.by or cause.by == DAEMON:
-            raise NotAllowed("a word counts only from a named person")
+    def _said(self, run: int, cause: Cause, choose: Callable[[Plan, Scene], Sequence[str]]) -> RunView:
         with self._idle:
             live = self._live.get(run)
-            record = live.record if live else RunJournal.load(self._journal, run, cause.by)
-            view = record.view
-            if view.site != self._site:
-                raise NotFound(f"run {run} is of the site {view.site!r}")
-            if view.state.ended and view.state is not RunState.STOPPED:
-                raise NotAllowed(f"run {run} is {view.state}: it waits for no word")
-            plan = Plan.from_text(view.plan_text)
-            scene = self._scene_for(str(view.role), view.kind)
-            known = tuple(word for step in plan.steps for word in step.words(scene))
-            words = choose(known, plan)
-            if words is None:
-                raise NotAllowed(f"run {run} has no use for {asked!r}; its words are {', '.join(known) or 'none'}")
-            for word in words:
-                record.word(word, cause.by, cause.why)
+            record = live.record if live else self._load(run, cause)
+            words.say(record, self._scene_for(str(record.view.role), record.view.kind), cause, choose)
             if live:
                 live.control.poke()
             return record.view
@@ -332,7 +312,7 @@ class Runner:
             return dict(self._stuck)
 
     def subscribe(self, callback: Callable[[RunView], None]) -> None:
-        """Call back, in the run's thread, whenever a run changes its state: waiting, running again, ended."""
+        """Call back whenever a run changes its state: begun, waiting, running again, ended."""
         self._callbacks.append(callback)
 
     def _tell(self, view: RunView) -> None:

@@ -15,6 +15,7 @@ from failover.recover.proof import Evidence, evidence, read_back
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
+_TRIES_AT_ONCE = 2
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
 
@@ -43,17 +44,15 @@ class Released(Step):
         if found.proof is not None:
             return
         for proof in address.release:
-            done: Outcome | None
             match proof:
                 case ReadBack() if found.held is not None and _due(scene, scene.old, "address"):
-                    done = yield self._let_go(scene.old, address)
+                    change = self._let_go(scene.old, address)
                 case FenceProof() if _may_fence(scene) and _due(scene, f"fence:{scene.old}", "fence"):
-                    done = yield self._cut_off(scene)
-                    if done is not None and done.ok and done.answer.get("off") is not True:
-                        continue
+                    change = self._cut_off(scene)
                 case _:
                     continue
-            if done is None or done.ok:
+            done = yield change
+            if done is None or done.ok or len(scene.made(change.server, change.verb)) < _TRIES_AT_ONCE:
                 return  # whether that is proof, the next look says
         self._wait_for_proof(scene, address, found)
 
@@ -149,7 +148,7 @@ def _may_fence(scene: Scene) -> bool:
 def _due(scene: Scene, server: str, verb: str) -> bool:
     """Twice at once, then with growing pauses: a run may wait for days, and every try is written down."""
     tries = scene.made(server, verb)
-    if len(tries) < 2:
+    if len(tries) < _TRIES_AT_ONCE:
         return True
-    pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(len(tries) - 2, 10), _LONGEST_PAUSE_SECONDS)
+    pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(len(tries) - _TRIES_AT_ONCE, 10), _LONGEST_PAUSE_SECONDS)
     return not scene.within(tries[-1].at, pause)
