@@ -49,6 +49,8 @@ def work(request: dict) -> dict:
     verb, args, number = request["verb"], request["args"], request["id"]
     if verb == "facts":
         return {"boot_id": BOOT_ID, "boottime": boottime(), "value": STATE["value"]}
+    if verb == "clock":
+        return {"boot_id": args.get("boot_id", BOOT_ID), "boottime": boottime() + args["ahead"]}
     if verb == "echo":
         return {"echo": args}
     if verb == "sleep":
