@@ -48,7 +48,7 @@ class House:
         self._own_fault = own_fault
         self._fail = fail
         self._threads = threads
-        self._copies = Copies()
+        self.copies = Copies()
         self._scribe = Scribe(
             journal, setup.site, lambda kind, data, error: crier.unwritten(kind, setup.site, data, error)
         )
@@ -107,7 +107,7 @@ class House:
             lambda check: self.monitor.newest(check),
             lambda server: self.monitor.silent_since(server),
             loop,
-            self._copies,
+            self.copies,
         )
         self._tally.expect(setup.site, setup.checks, setup.plans)
         self.monitor = Monitor(

@@ -27,7 +27,7 @@ OK, BUG, CANT_CREATE, IO_ERROR, BAD_CONFIG = 0, 70, 73, 74, 78
 def run(places: Places, *, log_level: str = "info") -> int:
     """Run until told to stop; returns the exit code, with a sentence on stderr when it isn't 0."""
     set_up(log_level)
-    os.umask(0o027)
+    os.umask(0o077)
     try:
         config = Builder(places).load()
     except ConfigError as error:

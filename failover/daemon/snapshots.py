@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from failover.metrics import ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
 from failover.model import RunKind, utc_now
+from failover.monitor.ahead import contents
 
 if TYPE_CHECKING:
     from failover.daemon.daemon import Daemon
@@ -40,6 +42,7 @@ def _site(house: House) -> SiteSnapshot:
     return SiteSnapshot(
         name=house.name,
         checks={name: monitor.verdict(name, now).standing for name in setup.checks},
+        intervals={name: probe.every for name, probe in setup.checks.items()},
         readings=dict(monitor.readings),
         servers={name: seen.reachable for name, seen in dict(monitor.world.servers).items()},
         warm={name: server.warm() for name, server in setup.servers.items() if not name.startswith("fence:")},
@@ -58,6 +61,18 @@ def _site(house: House) -> SiteSnapshot:
         automation=view.automation.on,
         run=str(run.state) if run is not None and run.kind is not RunKind.AHEAD else None,
         witnesses={name: one.seen for name, one in dict(monitor.observers.witnesses).items()},
-        copies={key: copy.verified_at for key, copy in dict(view.copies).items()},
+        copies=_copies(house),
         maintenance_until={one.about: one.until for one in view.maintenance.now(now)},
     )
+
+
+def _copies(house: House) -> dict[tuple[str, str], datetime]:
+    """When each copy was last known to equal its source: copied then, or compared and found equal."""
+    found = {key: copy.verified_at for key, copy in dict(house.view.copies).items()}
+    for role, content in contents(house.setup):
+        its = house.setup.roles[role]
+        for server in (its.home, its.standby):
+            checked = house.copies.last(server, content.path)
+            if checked is not None:
+                found[role, server] = max(checked.at, found.get((role, server), checked.at))
+    return found

@@ -113,6 +113,8 @@ def _checks(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
             for each in Standing
         ],
     )
+    every = [((site.name, check), seconds) for site in sites for check, seconds in site.intervals.items()]
+    yield _gauge("probe_interval_seconds", "Time from one look to the next.", labels, every)
     looks = [
         (site.name, check, reading)
         for site in sites

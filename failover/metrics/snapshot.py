@@ -24,6 +24,8 @@ class SiteSnapshot:
 
     name: str
     checks: Mapping[str, Standing]
+    intervals: Mapping[str, float]
+    """By check, the seconds from one look to the next."""
     readings: Mapping[str, Reading]
     servers: Mapping[str, bool | None]
     """Whether each server answers; None: not known."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -42,7 +45,9 @@ class Bureau:
         self.world = world
         self.robot = robot
         self.broke: list[BaseException] = []
-        self.places = Places(config=folder / "failover.yaml")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.places = Places(config=folder / "failover.yaml", listen=f"127.0.0.1:{self.port}")
         self.client = Client(str(folder / "api.sock"))
         self.journal: Journal
         self.daemon: Daemon | None = None
@@ -71,6 +76,18 @@ class Bureau:
 
     async def post(self, route: str, **body: Any) -> dict[str, Any]:
         return await asyncio.to_thread(lambda: self.client.post(route, **body))
+
+    async def public(self, path: str, **headers: str) -> tuple[int, str]:
+        """What loopback answers."""
+
+        def ask() -> tuple[int, str]:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            with contextlib.closing(connection):
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                return response.status, response.read().decode()
+
+        return await asyncio.to_thread(ask)
 
     async def site(self) -> dict[str, Any]:
         return (await self.get("/status"))["sites"][0]
