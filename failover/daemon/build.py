@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from failover.config.config import Config
+from failover.config.enrollment import key_file, known_hosts_file
 from failover.config.load import load
 from failover.config.model import ServerSection, SiteConfig
 from failover.daemon.places import Places
@@ -48,7 +49,7 @@ class Builder:
         self._places = places
         self._make = make_server or self._ssh
         self.current: dict[str, Furniture] = {}
-        self._keys = Path()
+        self._key_of: Callable[[str], Path] = Path
         self._known_hosts = Path()
 
     def load(self) -> Config:
@@ -65,7 +66,8 @@ class Builder:
 
     def furnish(self, config: Config, site: SiteConfig) -> Furniture:
         """A site's setup, with sessions that begin to open at once."""
-        self._keys, self._known_hosts = Path(config.common.store.keys), Path(config.common.store.known_hosts)
+        self._key_of = lambda name: key_file(config, site, name)
+        self._known_hosts = known_hosts_file(config)
         before = self.current.get(site.name)
         servers: dict[str, Server] = {}
         for name, section in site.servers.items():
@@ -81,7 +83,7 @@ class Builder:
         return Furniture(site.site.name, setup(site, servers), dict(site.servers))
 
     def _ssh(self, name: str, section: ServerSection) -> Server:
-        return SshServer(name, section.ssh, known_hosts=self._known_hosts, key=self._keys / name)
+        return SshServer(name, section.ssh, known_hosts=self._known_hosts, key=self._key_of(name))
 
 
 def _files_found(channel: Channel, beside: Path) -> Channel:

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 from typing import Any, Literal
 
 import httpx
@@ -80,7 +81,7 @@ class WebhookChannel(Channel):
     async def send(self, message: Message) -> str:
         """Post within ``timeout``, all of it, and believe the answer's own code more than HTTP's."""
         url = self.url or read_secret(self.url_file or Path())
-        headers = {"Accept-Encoding": "identity", "Idempotency-Key": message.scoped_key}
+        headers = {"Accept-Encoding": "identity", "Idempotency-Key": quote(message.scoped_key, safe="/")}
         if self.bearer_file:
             headers["Authorization"] = f"Bearer {read_secret(self.bearer_file)}"
         verify: Any = True if self.ca_file is None else httpx.create_ssl_context(verify=str(self.ca_file))
