@@ -235,7 +235,7 @@ class WarmServer(ABC):
             patience = CHANGING_PATIENCE_SECONDS if wire.changing else self._patience_seconds
             asked = time.monotonic()
             try:
-                wire.request("facts", {"sections": []}, within_seconds=patience)
+                wire.request("facts", {"sections": []}, within_seconds=patience, urgent=True)
             except Refused:
                 pass  # that, too, is a sign of life
             except Broken:

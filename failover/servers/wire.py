@@ -29,6 +29,8 @@ ROOM_FOR_TIMES = 1024
 MAX_NOISE = 200
 """Lines that answer nothing, before the hello or after it, until we hang up."""
 MAX_LINES_PER_SECOND = 5000
+MAX_QUESTIONS = 12
+"""At once; a helper works on 16 and refuses more. The others wait for their turn, within their time."""
 ERROR_LINES = 20
 
 
@@ -55,12 +57,13 @@ class Wire:
         self._greeted = threading.Event()
         self._numbers = itertools.count(1)
         self._pending = Pending(server)
+        self._turns = threading.BoundedSemaphore(MAX_QUESTIONS)
         self._ending = threading.Lock()
         self._outbox: SimpleQueue[Request | None] = SimpleQueue()
         self._writing_since: float | None = None
         self._noise = 0
         self._second, self._lines = 0, 0
-        self._errors: deque[str] = deque(maxlen=ERROR_LINES)
+        self._errors: deque[bytes] = deque(maxlen=ERROR_LINES)
         self._listener = threading.Thread(target=self._listen, name=f"{server}:listen", daemon=True)
         self._listener.start()
         for target in (self._read, self._write):
@@ -107,9 +110,11 @@ class Wire:
 
     def request(
         self, verb: str, args: Mapping[str, Any], *,
-        token: Token | None = None, within_seconds: float, progress: Progress | None = None,
+        token: Token | None = None, within_seconds: float, progress: Progress | None = None, urgent: bool = False,
     ) -> Answer:  # fmt: skip
         """Ask, or with a token change, and wait for the answer. ``progress`` is called in the caller's thread.
+
+        An ``urgent`` question doesn't wait for its turn.
 
         Raises:
             Broken: the conversation ended meanwhile.
@@ -121,6 +126,16 @@ class Wire:
         if len(head) > MAX_LINE_BYTES - ROOM_FOR_TIMES:
             raise ValueError(f"{verb}: a request of {len(head)} bytes doesn't fit a line of {MAX_LINE_BYTES}")
         request = Request(number, verb, head, token, time.monotonic() + within_seconds)
+        if token is not None or urgent:
+            return self._send(request, within_seconds, progress)
+        if not self._turns.acquire(timeout=within_seconds):
+            raise Unreachable(self.server, f"{verb} was not sent: {MAX_QUESTIONS} others wait for an answer already")
+        try:
+            return self._send(request, within_seconds, progress)
+        finally:
+            self._turns.release()
+
+    def _send(self, request: Request, within_seconds: float, progress: Progress | None) -> Answer:
         self._pending.add(request)
         self._outbox.put(request)
         try:
@@ -180,8 +195,9 @@ class Wire:
 
     def _last_words(self) -> str:
         epitaph = self._link.epitaph()
-        self._listener.join(0.2)  # what it said on stderr is often the reason, and may still be under way
-        return (f" with {epitaph}" if epitaph else "") + (f": {' / '.join(self._errors)}" if self._errors else "")
+        self._listener.join(0.5)  # what it said on stderr is often the reason, and may still be under way
+        said = " / ".join(clean(line.decode(errors="replace"), 300) for line in list(self._errors))
+        return (f" with {epitaph}" if epitaph else "") + (f": {said}" if said else "")
 
     def _take(self, line: bytes) -> None:
         self._count_line()
@@ -228,4 +244,4 @@ class Wire:
         self._note(reader.rest())
 
     def _note(self, lines: Iterable[bytes]) -> None:
-        self._errors.extend(clean(line[:1000].decode(errors="replace"), 300) for line in lines if line.strip())
+        self._errors.extend(line[:1000] for line in lines if line.strip())

@@ -121,6 +121,20 @@ def test_fifty_questions_at_once_each_get_their_own_answer(sshd: Sshd) -> None:
     assert len(sshd.lines("opened")) == 1, "one session carries them all"
 
 
+def test_more_questions_than_a_helper_takes_wait_for_their_turn_and_no_longer_than_their_time(sshd: Sshd) -> None:
+    with sshd.session() as web, ThreadPoolExecutor(30) as pool:
+        web.ask("echo")
+        slow = [pool.submit(web.ask, "sleep", seconds=1.0, within_seconds=5) for _ in range(14)]
+        time.sleep(0.3)
+        running = len([line for line in sshd.lines("received") if json.loads(line)["verb"] == "sleep"])
+        took, error = seconds(lambda: web.ask("echo", within_seconds=0.3), Unreachable)
+        assert web.change("set", {"value": 1}, token=TOKEN, within_seconds=1) == {"value": 1}, "changes don't wait"
+        assert [call.result() for call in slow] == [{"slept": 1.0}] * 14
+    assert running == 12
+    assert took < 0.6
+    assert "12 others wait for an answer already" in str(error)
+
+
 def test_a_slow_question_doesnt_hold_up_a_quick_one(sshd: Sshd) -> None:
     with sshd.session() as web, ThreadPoolExecutor(1) as pool:
         web.ask("echo")
