@@ -74,6 +74,10 @@ class Daemon:
 
     async def start(self) -> None:
         """Take the sockets, begin to watch, take up runs that weren't ended. Raises OSError, JournalUnwritable."""
+        async with self._reloading:
+            await self._start()
+
+    async def _start(self) -> None:
         epoch = await self._in_thread(self.journal.begin_epoch)
         data = {"version": self.version, "epoch": epoch, "config_sha256": self.config_sha256}
         await self._write("daemon.started", data)

@@ -68,9 +68,9 @@ async def _serve(make: Callable[[Callable[[BaseException], None]], Daemon]) -> i
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
+    loop.add_signal_handler(signal.SIGHUP, reload)  # one that comes early waits until the start is done
     try:
         await daemon.start()
-        loop.add_signal_handler(signal.SIGHUP, reload)
         reason, code = await over, OK
     except OSError as error:
         log.critical("%s: %s", error.filename or "a socket", error.strerror or error)
