@@ -22,6 +22,7 @@ from failover.errors import HostKeyChanged
 from failover.model import format_span
 from failover.servers.keeper import OpenFailed
 from failover.servers.lines import clean
+from failover.servers.monitor_key import OPEN_TO_WHOM, TOO_OPEN
 from failover.servers.pins import HostKey
 
 CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes192-ctr", "aes128-ctr")
@@ -145,8 +146,8 @@ def _login_sentence(door: Door, error: Exception) -> str:
 
 def _load_key(path: Path) -> paramiko.PKey:
     try:
-        if path.stat().st_mode & 0o077:
-            raise OpenFailed(f"the key {path} can be read by others than its owner: chmod 600 {path}")
+        if (mode := path.stat().st_mode & 0o777) & TOO_OPEN:
+            raise OpenFailed(f"the key {path} has mode {mode:04o}: {OPEN_TO_WHOM}")
         return paramiko.PKey.from_path(path)
     except (OSError, ValueError, SSHException) as error:
         raise OpenFailed(f"the key {path} can't be used: {error}") from None
