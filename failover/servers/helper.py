@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 import traceback
+from binascii import hexlify, unhexlify
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 VERSION = "0.1.0"
@@ -293,6 +294,8 @@ class Work:
         self.places, self.verb, self.end, self.token = places, verb, end, token
         self.policy = Policy.read(places)
         self.began = False
+        self.afterwards: Callable[[], None] = lambda: None
+        """What may wait until the answer is said and the next change is let in."""
         self._pipe = pipe
         self._told = 0.0
 
@@ -1595,7 +1598,7 @@ class Tree:
             above = left.pop()
             try:
                 fd = self.folder(above)
-                names = os.listdir(fd)
+                names = os.listdir(b"/proc/self/fd/%d" % fd)  # by this name it gives bytes
             except OSError:
                 continue  # it vanished, or a symlink took its place
             start = above + b"/" if above else b""
@@ -1604,7 +1607,7 @@ class Tree:
                     info = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                path = start + os.fsencode(name)
+                path = start + name
                 yield path, info
                 if stat.S_ISDIR(info.st_mode):
                     left.append(path)
@@ -1650,7 +1653,7 @@ def remove_tree(path: str) -> None:
 
 
 def sha256_of(fd: int) -> bytes:
-    """Of what can be read from a descriptor, which is closed then."""
+    """Of what can be read from a descriptor, in hexadecimal; the descriptor is closed then."""
     try:
         found = hashlib.sha256()
         data = os.read(fd, 1 << 18)
@@ -1659,7 +1662,7 @@ def sha256_of(fd: int) -> bytes:
             if len(data) < 1 << 18 and len(data) == os.fstat(fd).st_size:
                 break  # a small file, read whole: no second read to learn that
             data = os.read(fd, 1 << 18)
-        return found.digest()
+        return found.hexdigest().encode()
     finally:
         os.close(fd)
 
@@ -1674,105 +1677,101 @@ class Inodes:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._known: Dict[Tuple[int, int], Tuple[int, int, int, bytes]] = {}
+        self.known: Dict[Tuple[int, int], Tuple[int, int, int, bytes]] = {}
         self._changed = False
         try:
             with open(path, "rb") as file:
                 data = file.read()
             for device, inode, size, mtime, ctime, mark in self.FORM.iter_unpack(data):
-                self._known[device, inode] = (size, mtime, ctime, mark)
+                self.known[device, inode] = (size, mtime, ctime, hexlify(mark))
         except (OSError, struct.error):
-            self._known = {}  # a cache: without it everything is read once
+            self.known = {}  # a cache: without it everything is read once
 
     def get(self, info: os.stat_result) -> Optional[bytes]:
         """The SHA-256 of a file, if it is known."""
-        known = self._known.get((info.st_dev, info.st_ino))
+        known = self.known.get((info.st_dev, info.st_ino))
         if known is None or known[:3] != (info.st_size, info.st_mtime_ns, info.st_ctime_ns):
             return None
         return known[3]
 
     def put(self, info: os.stat_result, mark: bytes) -> None:
         """Remember what a file contains."""
-        self._known[info.st_dev, info.st_ino] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, mark)
+        self.known[info.st_dev, info.st_ino] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, mark)
         self._changed = True
 
     def save(self, live: Optional[Set[Tuple[int, int]]] = None) -> None:
         """Write it down; with ``live`` all others are forgotten when they are the more."""
-        if live is not None and len(self._known) > 2 * len(live) + 1000:
-            self._known = {key: value for key, value in self._known.items() if key in live}
+        if live is not None and len(self.known) > 2 * len(live) + 1000:
+            self.known = {key: value for key, value in self.known.items() if key in live}
             self._changed = True
         if self._changed:
             pack = self.FORM.pack
-            data = b"".join([pack(*key, *value) for key, value in self._known.items()])
+            data = b"".join([pack(*key, *value[:3], unhexlify(value[3])) for key, value in self.known.items()])
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             put_file(self._path, data, 0o600, durable=False)
             self._changed = False
 
 
 class Manifest:
-    """What a tree contains, in one canonical form: the same content gives the same bytes on every server."""
+    """What a tree contains, in one canonical form: the same content gives the same bytes on every server.
 
-    def __init__(self, entries: Dict[bytes, Entry]) -> None:
-        self.entries = entries
-        self.files = sum(1 for entry in entries.values() if entry.kind == FILE)
-        self.bytes = sum(entry.size for entry in entries.values() if entry.kind == FILE)
+    One record a path, ``KIND MODE SIZE SHA256 PATH`` and for a symlink ``l 777 0 - PATH//TARGET``, sorted by their
+    bytes and each ended by NUL. Two trees are compared as sets of records, which takes milliseconds.
+    """
+
+    def __init__(self, records: Iterable[bytes]) -> None:
+        self.records = frozenset(records)
+        sizes = [int(record.split(b" ", 3)[2]) for record in self.records if record[:1] == b"f"]
+        self.files, self.bytes = len(sizes), sum(sizes)
 
     def text(self) -> bytes:
-        """``KIND MODE SIZE SHA256 PATH`` by the paths' bytes, each ended by NUL; after a symlink its target."""
-        parts = [MANIFEST_HEAD]
-        for path, (kind, mode, size, mark) in sorted(self.entries.items()):
-            if kind == FILE:
-                parts.append(b"f %o %d %s %s" % (mode, size, mark.hex().encode(), path))
-            elif kind == FOLDER:
-                parts.append(b"d %o 0 - %s" % (mode, path))
-            else:
-                parts.append(b"l 777 0 - %s" % path)
-                parts.append(mark)
-        parts.append(b"")
-        return b"\0".join(parts)
+        """The canonical form."""
+        return b"\0".join([MANIFEST_HEAD] + sorted(self.records) + [b""])
 
     @classmethod
     def parse(cls, text: bytes) -> "Manifest":
-        """Read one that another server wrote.
+        """Read what :meth:`text` wrote.
 
         Raises:
-            ValueError: it isn't in canonical form, or names what must not be: paths and symlinks that leave the tree.
+            ValueError: it isn't that.
         """
-        head, *parts = text.split(b"\0")
-        if head != MANIFEST_HEAD or not parts or parts.pop():
+        head, *records = text.split(b"\0")
+        if head != MANIFEST_HEAD or not records or records.pop():
             raise ValueError("it is no manifest of this version, or not whole")
-        entries: Dict[bytes, Entry] = {}
-        last = b""
-        line = iter(parts)
-        for part in line:
-            kind, octal, size, mark, path = part.split(b" ", 4)
-            mode = int(octal, 8)
+        return cls(records)
+
+    def check(self, known: Iterable[bytes]) -> None:
+        """Refuse what another server must not make us write; ``known`` records were found on a disk of ours.
+
+        Raises:
+            ValueError: a path or symlink that leaves the tree, a path twice or in no folder, a strange mode.
+        """
+        for record in self.records.difference(known):
+            if not RECORD.match(record):
+                raise ValueError(f"{record[:200]!r} is no record")
+            path, entry = entry_of(record)
             names = path.split(b"/")
-            if path <= last and entries or mode & ~0o777 or not size.isdigit():
-                raise ValueError(f"{path!r} is out of order, or has a strange mode or size")
             if path != b"." and (b"" in names or b"." in names or b".." in names or len(path) > 4096):
                 raise ValueError(f"{path!r} leaves the tree")
-            above = path.rpartition(b"/")[0]
-            if above and entries.get(above, (None,))[0] != FOLDER:
-                raise ValueError(f"{path!r} lies in no folder")
-            if kind == b"f" and len(mark) == 64:
-                entries[path] = Entry(FILE, mode, int(size), bytes.fromhex(mark.decode("ascii")))
-            elif kind == b"d":
-                entries[path] = Entry(FOLDER, mode, 0, b"")
-            elif kind == b"l":
-                target = next(line, b"")
-                if not stays_inside(path, target):
-                    raise ValueError(f"the symlink {path!r} leaves the tree: {target!r}")
-                entries[path] = Entry(SYMLINK, 0o777, 0, target)
-            else:
-                raise ValueError(f"{path!r} is of an unknown kind")
-            last = path
-        if entries.get(b".", (None,))[0] != FOLDER:
-            raise ValueError("it has no top")
-        found = cls(entries)
-        if found.text() != text:
-            raise ValueError("it isn't in canonical form")
-        return found
+            if entry.kind == SYMLINK and not stays_inside(path, entry.mark):
+                raise ValueError(f"the symlink {path!r} leaves the tree: {entry.mark!r}")
+        paths = [record.split(b" ", 4)[4].partition(b"//")[0] for record in self.records]
+        folders = {record.split(b" ", 4)[4] for record in self.records if record[:1] == b"d"}
+        if len(set(paths)) != len(paths) or b"." not in folders:
+            raise ValueError("it has a path twice, or no top")
+        for above in {path.rpartition(b"/")[0] or b"." for path in paths} - folders:
+            raise ValueError(f"{above!r} is no folder, and yet something lies in it")
+
+
+RECORD = re.compile(rb"(?:f [0-7]{1,3} \d{1,18} [0-9a-f]{64}|d [0-7]{1,3} 0 -|l 777 0 -) (?s:.+)\Z")
+
+
+def entry_of(record: bytes) -> Tuple[bytes, Entry]:
+    """A record taken apart."""
+    kind, mode, size, mark, path = record.split(b" ", 4)
+    if kind == b"l":
+        path, _, mark = path.partition(b"//")
+    return path, Entry(kind.decode(), int(mode, 8), int(size), mark)
 
 
 def stays_inside(path: bytes, target: bytes) -> bool:
@@ -1788,60 +1787,75 @@ def stays_inside(path: bytes, target: bytes) -> bool:
 
 
 class Listing:
-    """A tree as it is now: its manifest, and what of it isn't content."""
+    """A tree as it is now, as the records of a manifest, and what of it isn't content.
 
-    def __init__(self, work: Work, tree: Tree, inodes: Inodes) -> None:
+    With ``owner`` it is a tree that we made: whatever isn't exactly as we make things has no record.
+    """
+
+    def __init__(self, work: Work, tree: Tree, inodes: Inodes, owner: Optional[Tuple[int, int]] = None) -> None:
         self.skipped: List[Answer] = []
         self.skipped_count = 0
         self.newest_mtime = 0.0
         self.live: Set[Tuple[int, int]] = set()
+        self.paths: Dict[bytes, Tuple[Optional[bytes], bool]] = {}
+        """Every path with its record, if it has one, and whether it is a folder; parents before children."""
         settled = (time.time() - RACY_SECONDS) * 1e9
-        entries = {b".": Entry(FOLDER, os.fstat(tree.top).st_mode & 0o777, 0, b"")}
+        special = 0o7777 if owner is not None else 0o777
         unread: List[Tuple[bytes, os.stat_result]] = []
+        records = [b"d %o 0 - ." % (os.fstat(tree.top).st_mode & 0o777)]
+        paths, known, live = self.paths, inodes.known, self.live
         for path, info in tree.walk():
             mode = info.st_mode
-            kind = stat.S_IFMT(mode)
-            if kind == stat.S_IFREG:
-                self.newest_mtime = max(self.newest_mtime, info.st_mtime)
+            kind = mode & 0o170000
+            record: Optional[bytes] = None
+            if owner is not None and (info.st_uid, info.st_gid) != owner:
+                pass
+            elif kind == stat.S_IFREG:
+                if info.st_mtime > self.newest_mtime:
+                    self.newest_mtime = info.st_mtime
                 if mode & 0o7000:
                     self._skip(path, "its setuid, setgid or sticky bit isn't copied")
-                mark = inodes.get(info)
-                self.live.add((info.st_dev, info.st_ino))
-                if mark is None:
+                key = (info.st_dev, info.st_ino)
+                live.add(key)
+                found = known.get(key)
+                if found is None or found[:3] != (info.st_size, info.st_mtime_ns, info.st_ctime_ns):
                     unread.append((path, info))
                 else:
-                    entries[path] = Entry(FILE, mode & 0o777, info.st_size, mark)
+                    record = b"f %o %d %s %s" % (mode & special, info.st_size, found[3], path)
             elif kind == stat.S_IFDIR:
-                entries[path] = Entry(FOLDER, mode & 0o777, 0, b"")
+                record = b"d %o 0 - %s" % (mode & special, path)
             elif kind == stat.S_IFLNK:
                 fd, name = tree.place(path)
                 target = os.readlink(name, dir_fd=fd)
                 if stays_inside(path, target):
-                    entries[path] = Entry(SYMLINK, 0o777, 0, target)
+                    record = b"l 777 0 - %s//%s" % (path, target)
                 else:
                     self._skip(path, f"the symlink leaves the tree: {shown(target)}")
             else:
                 self._skip(path, f"it is {KIND.get(kind, 'nothing to copy')}")
-            if len(entries) + len(unread) > MAX_ENTRIES:
+            paths[path] = (record, kind == stat.S_IFDIR)
+            if len(paths) > MAX_ENTRIES:
                 raise Refused("too-many-files", f"{tree.path} has more than {MAX_ENTRIES} entries")
         self.read = len(unread)
         for done, (path, info, mark) in enumerate(hashed(tree, unread), 1):
-            if mark is not None:
-                entries[path] = Entry(FILE, info.st_mode & 0o777, info.st_size, mark)
-                if max(info.st_mtime_ns, info.st_ctime_ns) < settled:
-                    inodes.put(info, mark)
+            if mark is None:
+                continue
+            paths[path] = (b"f %o %d %s %s" % (info.st_mode & special, info.st_size, mark, path), False)
+            if owner is not None or max(info.st_mtime_ns, info.st_ctime_ns) < settled:
+                inodes.put(info, mark)
             work.progress(phase="reading", files=done, of=len(unread))
-        # A folder that vanished while we walked leaves its children without a parent.
-        for path in [path for path in entries if b"/" in path and path.rpartition(b"/")[0] not in entries]:
-            del entries[path]
-        self.manifest = Manifest(entries)
-        self.text = self.manifest.text()
-        self.digest = hashlib.sha256(self.text).hexdigest()
+        records += [record for record, _ in paths.values() if record is not None]
+        self.manifest = Manifest(records)
 
     def _skip(self, path: bytes, why: str) -> None:
         self.skipped_count += 1
         if len(self.skipped) < MAX_SKIPPED:
             self.skipped.append({"path": shown(path), "why": why})
+
+    @property
+    def digest(self) -> str:
+        """Of the manifest."""
+        return hashlib.sha256(self.manifest.text()).hexdigest()
 
 
 def hashed(
@@ -1910,8 +1924,9 @@ def ask_manifest(work: Work, args: Args) -> Answer:
         raise Refused("no-content", f"{path}: {plain(error)}") from None
     inodes = inodes_of(work, path)
     listing = Listing(work, tree, inodes)
-    answer = {
-        "digest": listing.digest,
+    text = listing.manifest.text()
+    answer: Answer = {
+        "digest": hashlib.sha256(text).hexdigest(),
         "files": listing.manifest.files,
         "bytes": listing.manifest.bytes,
         "newest_mtime": listing.newest_mtime,
@@ -1921,7 +1936,7 @@ def ask_manifest(work: Work, args: Args) -> Answer:
     }
     try:
         inodes.save(listing.live)
-        store_manifest(work, listing.digest, listing.text)
+        store_manifest(work, answer["digest"], text)
     except OSError as error:
         answer.update(stored=False, problem=plain(error))  # it can be compared, and not be pulled
     answer["seconds"] = time.monotonic() - began
@@ -1970,6 +1985,7 @@ class Releases:
         if path not in work.policy.paths:
             raise not_in_policy("path", path, work.policy.paths)
         self.live, self.base = path, path + ".releases"
+        self.owner = owner_of(work.policy.paths[path])
         self.staging, self.incoming = self.base + "/.staging", self.base + "/.incoming"
         self._notes = f"{work.places.state}/releases/{name_of(path)}"
 
@@ -2011,20 +2027,22 @@ class Releases:
             pass
 
     def described(self, name: str) -> Answer:
-        """A release for the monitor; without a record its digest is null."""
+        """A release for the monitor; its digest is null without a record, or if a power cut may have cost some."""
         record = self.record(name) or {}
+        if not record.get("on_disk") and record.get("boot_id") != boot_id():
+            record = {}
         keys = ("digest", "files", "bytes", "verified_at", "source", "source_digest_at")
         return dict({key: record.get(key) for key in keys}, release=name)
 
     def is_intact(self, work: Work, name: str, inodes: Inodes) -> bool:
-        """Whether a release still has every file, mode and symlink that it was verified with."""
+        """Whether a release still has what it was verified with: files, modes, owners, symlinks, and nothing else."""
         record = self.record(name)
         if record is None:
             return False
         tree = Tree(f"{self.base}/{name}")
-        listing = Listing(work, tree, inodes)
+        listing = Listing(work, tree, inodes, self.owner)
         tree.close()
-        return listing.digest == record["digest"] and not listing.skipped_count
+        return listing.digest == record["digest"] and all(found for found, _ in listing.paths.values())
 
     def switch(self, name: str) -> None:
         """Serve a release: one rename, so that nobody ever sees half of it (I6)."""
@@ -2049,6 +2067,18 @@ class Releases:
         except OSError as error:
             raise Failed("not-switched", f"{self.live} can't be switched to {name}: {plain(error)}") from None
         sync_folder(os.path.dirname(self.live))
+
+
+def owner_of(entry: Answer) -> Tuple[int, int]:
+    """Whose the content of a path is."""
+    import grp
+    import pwd
+
+    try:
+        uid = pwd.getpwnam(entry["owner"]).pw_uid if entry.get("owner") else 0
+        return uid, grp.getgrnam(entry["group"]).gr_gid if entry.get("group") else 0
+    except KeyError as error:
+        raise Refused("no-owner", f"{entry['path']} shall belong to somebody unknown here: {error}") from None
 
 
 RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357, "s390x": 347, "riscv64": 276}
@@ -2160,18 +2190,14 @@ class Pull:
 
     def manifest(self, name: str, most: int) -> bytes:
         """The source's list of its content, as its own helper wrote it, proven by its digest."""
-        process = self.start([f"--max-size={most}"], f"manifest/{name}", "manifest")
-        said, _ = process.communicate(timeout=self._work.left())
-        try:
-            with open(os.open(f"{self._folder}/manifest", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                text = file.read(most + 1)
-        except OSError:
-            text = b""
-        if hashlib.sha256(text).hexdigest() != name:
-            words = said.decode("utf-8", "replace").strip()[:500]
-            if process.returncode in (0, 23):
-                raise Refused("changed-during-copy", f"{self._name} has no manifest {name[:12]} any more: {words}")
-            raise Refused("source-unreachable", f"{self._name}: rsync ended with {process.returncode}: {words}")
+        argv = self._ssh + ["-oControlMaster=no", self._where, f"manifest {name}"]
+        process = self._popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        text, said = process.communicate(timeout=self._work.left())
+        if hashlib.sha256(text).hexdigest() != name or len(text) > most:
+            words = said.decode("utf-8", "replace").strip()[-500:]
+            if process.returncode == 255:
+                raise Refused("source-unreachable", f"{self._name}: {words}")
+            raise Refused("changed-during-copy", f"{self._name} doesn't give the manifest {name[:12]}: {words}")
         return text
 
     def put_list(self, paths: Iterable[bytes]) -> str:
@@ -2194,22 +2220,11 @@ class Copy:
     def __init__(self, work: Work, args: Args) -> None:
         self.work, self.args = work, args
         self.releases = Releases(work, args["path"])
+        self.owner = self.releases.owner
         self.inodes = inodes_of(work, args["path"])
         self.keep = max(1, int(args.get("keep", 5)))
-        self.owner = self._owner(work.policy.paths[args["path"]])
         self.began = time.monotonic()
         self.fetched_bytes = self.fetched = self.linked = self.removed = 0
-
-    @staticmethod
-    def _owner(entry: Answer) -> Tuple[int, int]:
-        import grp
-        import pwd
-
-        try:
-            uid = pwd.getpwnam(entry["owner"]).pw_uid if entry.get("owner") else 0
-            return uid, grp.getgrnam(entry["group"]).gr_gid if entry.get("group") else 0
-        except KeyError as error:
-            raise Refused("no-owner", f"{entry['path']} shall belong to somebody unknown here: {error}") from None
 
     def run(self) -> Answer:
         """The whole way."""
@@ -2224,28 +2239,34 @@ class Copy:
             pull.close()
 
     def _copy(self, pull: Pull) -> Answer:
+        base = self._base()
+        tree = Tree(base) if base is not None else None
+        there = (
+            Listing(self.work, tree, self.inodes, self.owner) if tree is not None else None
+        )  # while ssh shakes hands
         pull.ready()
         self.work.progress(phase="manifest")
         text = pull.manifest(self.args["digest"], (64 << 20) + 5000 * self.args["files"])
         try:
             wanted = Manifest.parse(text)
+            wanted.check(there.manifest.records if there is not None else ())
         except ValueError as error:
             raise Refused("bad-manifest", f"the manifest of {self.args['source']} can't be used: {error}") from None
         if (wanted.files, wanted.bytes) != (self.args["files"], self.args["bytes"]):
             raise Refused("bad-manifest", f"it lists {wanted.files} files of {wanted.bytes} bytes, not as was said")
         self._suspect_paths(wanted)
         self.work.begin()
-        tree = self._stage()
+        tree = self._stage(base, tree)
         try:
-            missing = self._reuse(tree, wanted)
-            self.inodes.save()
-            self._room_for(wanted, missing)
+            missing = self._reuse(tree, there, wanted)
+            self._room_for(missing)
             if missing:
-                self._fetch(pull, tree, wanted, missing)
-            self._finish_folders(tree, wanted)
+                self._fetch(pull, tree, missing)
+            self._finish_folders(tree, wanted, there)
+            return self._serve(self._name(text, tree), changed=True)
         finally:
+            self.inodes.save()
             tree.close()
-        return self._serve(self._name(text), changed=True)
 
     # reasons not to copy --------------------------------------------------------------------------------------------
 
@@ -2280,17 +2301,18 @@ class Copy:
                 before = Manifest.parse(file.read())
         except (OSError, ValueError):
             return
-        gone = sum(1 for path, entry in before.entries.items() if entry.kind == FILE and path not in wanted.entries)
+        lost = {record.split(b" ", 4)[4] for record in before.records - wanted.records if record[:1] == b"f"}
+        gone = len(lost - {record.split(b" ", 4)[4] for record in wanted.records - before.records})
         loss = 100.0 * gone / before.files if before.files else 0.0
         if loss > most:
             sentence = f"{gone} of {before.files} files of the last verified copy are gone from {self.args['source']}"
             raise Refused("source-suspect", f"{sentence}: {loss:.1f} %, allowed are {most:g} %")
 
-    def _room_for(self, wanted: Manifest, missing: List[bytes]) -> None:
+    def _room_for(self, missing: Dict[bytes, Entry]) -> None:
         """Known before, not found out at the last file (C3)."""
         disk = os.statvfs(self.releases.base)
         block = disk.f_frsize
-        need = sum(-(-wanted.entries[path].size // block) for path in missing) * block
+        need = sum(-(-entry.size // block) for entry in missing.values()) * block
         free, inodes = disk.f_bavail * block, disk.f_favail if disk.f_files else 1 << 60
         if need > free or len(missing) > inodes:
             self._clean_up()
@@ -2318,33 +2340,53 @@ class Copy:
                 self.work.places.log(f"{self.releases.base}/{name} isn't as it was verified: it is made anew")
         return None
 
-    def _stage(self) -> Tree:
-        """The folder that becomes the new release: what an interrupted copy left, else the oldest release, else empty.
+    def _base(self) -> Optional[str]:
+        """The folder that becomes the new release: what an interrupted copy left, else the oldest release, else none.
 
         Turning an old release into the new one touches only what differs between the two; making all links anew and
         removing an old release would touch every file twice, and its ctime, by which we know what it contains.
         """
-        os.makedirs(self.releases.base, mode=0o755, exist_ok=True)
+        if os.path.isdir(self.releases.staging):
+            return self.releases.staging
         names, current = self.releases.names(), self.releases.current()
-        if not os.path.isdir(self.releases.staging):
-            old = [name for name in names if name != current]
-            if self.keep > 1 and len(names) >= self.keep and old:
-                self.releases.forget(old[0])
-                os.rename(f"{self.releases.base}/{old[0]}", self.releases.staging)
-            else:
-                os.mkdir(self.releases.staging, 0o700)
-        os.chmod(self.releases.staging, 0o700)
-        os.chown(self.releases.staging, 0, 0)
-        return Tree(self.releases.staging)
+        old = [name for name in names if name != current]
+        return f"{self.releases.base}/{old[0]}" if old and len(names) >= self.keep > 1 else None
 
-    def _reuse(self, tree: Tree, wanted: Manifest) -> List[bytes]:
-        """Keep in the staged tree what is right, remove the rest, link what others have; what is missing."""
-        keep = self._keep_what_is_right(tree, wanted)
-        missing = []
+    def _stage(self, base: Optional[str], tree: Optional[Tree]) -> Tree:
+        """Where no visitor comes, and nobody but us."""
+        staging = self.releases.staging
+        os.makedirs(self.releases.base, mode=0o755, exist_ok=True)
+        if base is None:
+            os.mkdir(staging, 0o700)
+        elif base != staging:
+            self.releases.forget(os.path.basename(base))
+            os.rename(base, staging)
+        os.chmod(staging, 0o700)
+        os.chown(staging, 0, 0)
+        return tree or Tree(staging)
+
+    def _reuse(self, tree: Tree, there: Optional[Listing], wanted: Manifest) -> Dict[bytes, Entry]:
+        """Keep what is right in the staged tree, remove the rest, link what others have; the files then missing."""
+        right: Set[bytes] = {
+            b"d %o 0 - ." % entry.mode for path, entry in map(entry_of, wanted.records) if path == b"."
+        }
+        if there is not None:
+            wrong = []
+            folders = {record.split(b" ", 4)[4]: record for record in wanted.records if record[:1] == b"d"}
+            for path, (record, is_folder) in there.paths.items():
+                if record in wanted.records:
+                    right.add(record)
+                elif is_folder and path in folders:
+                    right.add(folders[path])  # its mode and owner are set in the end
+                else:
+                    wrong.append((path, is_folder))
+            for path, is_folder in reversed(wrong):  # children come after their parents
+                tree.remove(path, is_folder)
+            self.removed = len(wrong)
+            tree.forget()
+        missing = {}
         sources = self._link_sources()
-        for path, entry in sorted(wanted.entries.items()):
-            if path in keep or path == b".":
-                continue
+        for path, entry in sorted(map(entry_of, wanted.records - right)):
             fd, name = tree.place(path)
             if entry.kind == FOLDER:
                 os.mkdir(name, 0o700, dir_fd=fd)
@@ -2352,45 +2394,11 @@ class Copy:
                 os.symlink(entry.mark, name, dir_fd=fd)
                 os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
             elif not self._link(sources, fd, name, path, entry):
-                missing.append(path)
+                missing[path] = entry
             self.work.progress(phase="comparing", linked=self.linked, missing=len(missing))
-        for source, _ in sources:
+        for source in sources:
             source.close()
         return missing
-
-    def _keep_what_is_right(self, tree: Tree, wanted: Manifest) -> Set[bytes]:
-        right: Set[bytes] = set()
-        wrong: List[Tuple[bytes, bool]] = []
-        entries, owner = wanted.entries, self.owner
-        for path, info in tree.walk():
-            entry = entries.get(path)
-            is_folder = stat.S_ISDIR(info.st_mode)
-            if entry is None:
-                pass
-            elif entry.kind == FILE:
-                if (
-                    info.st_size == entry.size
-                    and info.st_mode == entry.mode | stat.S_IFREG
-                    and (info.st_uid, info.st_gid) == owner
-                    and self._mark(tree, path, info) == entry.mark
-                ):
-                    right.add(path)
-                    continue
-            elif entry.kind == FOLDER:
-                if is_folder:
-                    right.add(path)
-                    continue
-            elif stat.S_ISLNK(info.st_mode) and (info.st_uid, info.st_gid) == owner:
-                fd, name = tree.place(path)
-                if os.readlink(name, dir_fd=fd) == entry.mark:
-                    right.add(path)
-                    continue
-            wrong.append((path, is_folder))
-        for path, is_folder in reversed(wrong):  # children come after their parents
-            tree.remove(path, is_folder)
-        self.removed = len(wrong)
-        tree.forget()
-        return right
 
     def _mark(self, tree: Tree, path: bytes, info: os.stat_result) -> Optional[bytes]:
         """The SHA-256 of a file of ours: known, or read now."""
@@ -2403,16 +2411,16 @@ class Copy:
             self.inodes.put(info, mark)
         return mark
 
-    def _link_sources(self) -> List[Tuple[Tree, str]]:
+    def _link_sources(self) -> List[Tree]:
         current = self.releases.current()
         names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
-        found = [(Tree(f"{self.releases.base}/{name}"), name) for name in names]
+        found = [Tree(f"{self.releases.base}/{name}") for name in names]
         if os.path.isdir(self.releases.live) and not os.path.islink(self.releases.live):
-            found.append((Tree(self.releases.live), "live"))
+            found.append(Tree(self.releases.live))
         return found
 
-    def _link(self, sources: List[Tuple[Tree, str]], fd: int, name: bytes, path: bytes, entry: Entry) -> bool:
-        for source, _ in sources:
+    def _link(self, sources: List[Tree], fd: int, name: bytes, path: bytes, entry: Entry) -> bool:
+        for source in sources:
             info = source.stat(path)
             if (
                 info is None
@@ -2438,38 +2446,43 @@ class Copy:
 
     # what must be fetched -------------------------------------------------------------------------------------------
 
-    def _fetch(self, pull: Pull, tree: Tree, wanted: Manifest, missing: List[bytes]) -> None:
+    def _fetch(self, pull: Pull, tree: Tree, missing: Dict[bytes, Entry]) -> None:
         """Fetch files into a folder of the unprivileged user, and take each over as it arrives and is found right."""
         user = content_user(self.work.policy)
         os.makedirs(self.releases.incoming, mode=0o700, exist_ok=True)
         if user is not None:
             os.chown(self.releases.incoming, *user)
         incoming = Tree(self.releases.incoming)
-        left: "collections.OrderedDict[bytes, Entry]" = collections.OrderedDict(
-            (path, wanted.entries[path]) for path in missing
-        )
+        left = dict(missing)
         wrong: Dict[bytes, str] = {}
 
-        def take(path: bytes) -> None:
-            if path not in left:
-                return
-            why = self._take_over(incoming, tree, path, left[path], user)
+        def take(path: bytes) -> bool:
+            """Whether nothing more is to be waited for."""
+            entry = left.get(path)
+            if entry is None:
+                return True
+            why = self._take_over(incoming, tree, path, entry, user)
+            if why == "":
+                return False
             if why is None:
                 self.fetched += 1
-                self.fetched_bytes += left.pop(path).size
-            elif why:
+                self.fetched_bytes += entry.size
+            else:
                 wrong[path] = why
-                del left[path]
+            del left[path]
+            return True
 
         try:
             for path in [path for path, info in incoming.walk() if stat.S_ISREG(info.st_mode)]:
                 take(path)  # what an interrupted copy had fetched
+            left.update((path, missing[path]) for path in wrong)
             wrong.clear()
-            for path in missing:
-                if path not in left and tree.stat(path) is None:
-                    left[path] = wanted.entries[path]
             if left:
-                options = ["--from0", "--no-implied-dirs", "--out-format=%n", f"--files-from={pull.put_list(left)}"]
+                options = ["--out-format=%n"]
+                if self.linked or len(left) < len(missing):
+                    options += ["--from0", "--no-implied-dirs", f"--files-from={pull.put_list(left)}"]
+                else:
+                    options += ["-r"]  # all of it: so rsync sends the first file before it has seen the last
                 process = pull.start(options, f"content/{name_of(self.args['path'])}/", self.releases.incoming)
                 said = self._listen(process, take)
                 for path in list(left):
@@ -2478,26 +2491,29 @@ class Copy:
         finally:
             incoming.clear()
             incoming.close()
-            self.inodes.save()
-        os.rmdir(self.releases.incoming)
+            os.rmdir(self.releases.incoming)
 
-    def _listen(self, process: "subprocess.Popen[bytes]", take: Callable[[bytes], None]) -> str:
+    def _listen(self, process: "subprocess.Popen[bytes]", take: Callable[[bytes], bool]) -> str:
         """Read what rsync says until it ends, and work on the files that it names meanwhile."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
         pipe, rest, names, said = process.stdout.fileno(), b"", collections.deque(), b""  # type: ignore[var-annotated]
+        ended = False
         while True:
-            if select.select([pipe], [], [], 0 if names else 0.2)[0]:
+            if not ended and select.select([pipe], [], [], 0 if names else 0.2)[0]:
                 data = os.read(pipe, 65536)
-                if not data:
-                    break
+                ended = not data
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     if line.startswith(b"rsync") or b"rsync error" in line:
                         said = (said + line + b"\n")[-4000:]
                     else:
                         names.append(re.sub(rb"\\#(\d{3})", lambda match: bytes([int(match.group(1), 8)]), line))
+            elif names and not take(names[0]) and not ended:
+                time.sleep(0.002)  # named a moment before it gets its name
             elif names:
-                take(names.popleft())
+                names.popleft()
+            if not names and ended:
+                break
             self.work.progress(phase="copying", files=self.fetched, bytes=self.fetched_bytes)
         process.stdout.close()
         process.wait()
@@ -2546,21 +2562,17 @@ class Copy:
 
     # the end --------------------------------------------------------------------------------------------------------
 
-    def _finish_folders(self, tree: Tree, wanted: Manifest) -> None:
-        """Owner and mode of the folders, deepest first; then all of it to the disk."""
-        for path, entry in sorted(wanted.entries.items(), reverse=True):
-            if entry.kind == FOLDER:
-                fd = tree.folder(b"" if path == b"." else path)
-                info = os.fstat(fd)
-                if (info.st_uid, info.st_gid) != self.owner:
-                    os.fchown(fd, *self.owner)
-                if info.st_mode & 0o7777 != entry.mode:
-                    os.fchmod(fd, entry.mode)
-        self.work.progress(phase="to disk")
-        if _libc.syncfs(tree.top):
-            raise Failed("disk-error", f"{self.releases.base} can't be written out: {os.strerror(ctypes.get_errno())}")
+    def _finish_folders(self, tree: Tree, wanted: Manifest, there: Optional[Listing]) -> None:
+        """Owner and mode of the folders that were made or are the top, deepest first."""
+        good = there.manifest.records - {b"d 700 0 - ."} if there is not None else frozenset()
+        folders = [entry_of(record) for record in wanted.records - good if record[:1] == b"d"]
+        folders += [(b".", entry) for path, entry in map(entry_of, wanted.records) if path == b"."]
+        for path, entry in sorted(folders, reverse=True):
+            fd = tree.folder(b"" if path == b"." else path)
+            os.fchown(fd, *self.owner)
+            os.fchmod(fd, entry.mode)
 
-    def _name(self, text: bytes) -> str:
+    def _name(self, text: bytes, tree: Tree) -> str:
         """Give the staged tree its name; from here on it is a release."""
         now = time.time()
         stamp = "{}.{:03d}Z".format(time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)), int(now % 1 * 1000))
@@ -2569,10 +2581,20 @@ class Copy:
         self.releases.write_record(name, {
             "release": name, "digest": self.args["digest"], "files": self.args["files"], "bytes": self.args["bytes"],
             "verified_at": utc_text(now), "source": self.args["source"], "source_digest_at": utc_text(now),
+            "on_disk": False, "boot_id": boot_id(),
         })  # fmt: skip
         os.rename(self.releases.staging, f"{self.releases.base}/{name}")
-        sync_folder(self.releases.base)
+        self.work.afterwards = lambda: self._to_disk(name)
         return name
+
+    def _to_disk(self, name: str) -> None:
+        """Wait for the disk when nobody waits for us. A power cut before that leaves a release without a digest."""
+        top = os.open(f"{self.releases.base}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        if _libc.syncfs(top):
+            self.work.places.log(f"{self.releases.base}/{name} can't be written out: {os.strerror(ctypes.get_errno())}")
+        elif self.releases.record(name):
+            self.releases.write_record(name, dict(self.releases.record(name) or {}, on_disk=True))
+        os.close(top)
 
     def _serve(self, name: str, changed: bool) -> Answer:
         switched = False
@@ -2584,7 +2606,7 @@ class Copy:
         if changed or switched:
             self._prune()
         elif self.releases.record(name):
-            record = dict(self.releases.record(name) or {}, verified_at=utc_text(time.time()))
+            record = dict(self.releases.record(name) or {}, verified_at=utc_text(time.time()), boot_id=boot_id())
             self.releases.write_record(name, record)
         self.inodes.save()
         return dict(
@@ -2612,21 +2634,23 @@ def serve_content(places: Places, command: str) -> int:
 
     The other side is this same file, so the one form of rsync's command line that it uses is all that is understood.
     """
-    options = r"((?: --timeout=\d+| --max-size=\d+| --files-from=-| --from0| --no-implied-dirs)*)"
-    form = r"rsync --server --sender -tR?e\.[A-Za-z]*" + options + r" \. "
-    match = re.match(form + r"(?:manifest/([0-9a-f]{64})|content/([0-9a-f]{16})/)\Z", command)
+    manifest = re.match(r"manifest ([0-9a-f]{64})\Z", command)
+    if manifest is not None:
+        with open(os.path.join(places.manifests, manifest.group(1)), "rb") as file:
+            sys.stdout.buffer.write(file.read())
+        return 0
+    options = r"((?: --timeout=\d+| --files-from=-| --from0| --no-implied-dirs)*)"
+    form = r"rsync --server --sender -tr?R?e\.[A-Za-z]*" + options + r" \. content/([0-9a-f]{16})/\Z"
+    match = re.match(form, command)
     if match is None:
         raise Refused("not-in-policy", f"{command[:300]!r} isn't what a helper asks for")
-    chosen, manifest, content = match.groups()
-    if manifest:
-        path = os.path.join(places.manifests, manifest)
-    else:
-        served = {name_of(path): path + "/" for path in Policy.read(places).serve}
-        if content not in served:
-            raise Refused("not-in-policy", f"no content of the name {content} is served here")
-        path = served[content]
+    chosen, content = match.groups()
+    served = {name_of(path): path + "/" for path in Policy.read(places).serve}
+    if content not in served:
+        raise Refused("not-in-policy", f"no content of the name {content} is served here")
+    path = served[content]
     argv = command.split(" ")[:4] + chosen.split() + [".", path]
-    os.execvpe("rsync", argv, ENVIRONMENT)  # noqa: S606 - without a shell, on purpose
+    return os.execvpe("rsync", argv, ENVIRONMENT)  # noqa: S606 - without a shell, on purpose
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -3018,6 +3042,7 @@ def carry_out(places: Places, job: Job, pipe: int, memory: Optional[Token]) -> N
     write_line(pipe, message)
     if token is not None and work is not None and "result" in message:
         gate.keep_copy(work, token)
+        work.afterwards()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
