@@ -12,6 +12,7 @@ from tests.lab import Done, Host, Lab, LabError, LabTimeout
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CONFIG = "/etc/failover/failover.yaml"
+SERVERS = ("web", "web-backup", "wcm", "wcm-backup", "db", "db-backup")
 WEB_HOSTS = ("monitor", "client", "router", "web", "web-backup", "wcm")
 
 Status = dict[str, Any]
@@ -41,13 +42,11 @@ class Bureau:
         self.monitor.run(f"chgrp failover {CONFIG} /etc/failover")
 
     def enroll(self, *servers: str) -> None:
-        """Enrol the servers that are up, one after another as a person would, with the operator's own key."""
-        names = servers or tuple(
-            name for name in self.lab.hosts if name not in ("monitor", "client", "router", "third")
-        )
-        for name in names:
-            host_key = self.lab[name].run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1]
-            self.cli("enroll", name, "--as", f"root@{self.lab[name].ip}", "--host-key", host_key, "--yes", timeout=90)
+        """Enrol servers, all of them unless some are named, with the operator's own key."""
+        names = servers or tuple(name for name in self.lab.hosts if name in SERVERS)
+        keys = [self.lab[name].run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1] for name in names]
+        shown = [word for key in keys for word in ("--host-key", key)]
+        self.cli("enroll", *(servers or ("--all",)), "--as", "root", *shown, timeout=120)
 
     def start(self, within: float = 30) -> None:
         """Start the daemon, and wait until systemd and the daemon itself call it ready."""
@@ -57,7 +56,7 @@ class Bureau:
         """The status once every server's session is warm and every plan is ready."""
         return self.until(
             lambda status: (
-                all(server["state"] == "up" for server in status["servers"])
+                all(server["state"] == "reachable" for server in status["servers"])
                 and all(plan["ready"] for plan in status["plans"])
             ),
             within,
