@@ -91,3 +91,5 @@ async def _reload(daemon: Daemon) -> None:
         log.info("%s", await daemon.reload(Cause("daemon", "SIGHUP came")))
     except ConfigError:
         pass  # logged, journaled and told already; the old config stays
+    except Exception:
+        log.exception("the config could not be read again, by a bug; the old one stays")

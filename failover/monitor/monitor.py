@@ -31,6 +31,7 @@ from failover.monitor.sight import Asker, SiteSight
 from failover.monitor.situation import Situations, relevant, thresholds
 from failover.monitor.starts import Starts
 from failover.monitor.world import ServerNow, World
+from failover.probes.base import Probe
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Monitor:
         self.readings: dict[str, Reading] = dict(before.readings) if before else {}
         self.healths: dict[str, Health] = {
             name: before.healths[name]
-            if before is not None and before.setup.checks.get(name) == probe
+            if before is not None and _same(before.setup.checks.get(name), probe)
             else Health.begin(name, now())
             for name, probe in setup.checks.items()
         }
@@ -267,3 +268,8 @@ class Monitor:
             self.book.settle(now)
             for window in self.view.maintenance.over(now):
                 self._scribe.write("maintenance.ended", {"about": window.about, "why": "its time is over"})
+
+
+def _same(before: Probe | None, now: Probe) -> bool:
+    """Whether a reload left a check as it was; what a probe remembers between looks doesn't matter."""
+    return type(before) is type(now) and before is not None and before.model_dump() == now.model_dump()
