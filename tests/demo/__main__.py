@@ -1,4 +1,4 @@
-"""Builds a lab, starts the daemon as a systemd service on its monitor, fails the web server, and watches what visitors see."""
+"""Builds a lab, starts the daemon on its monitor, fails the web server, and watches what visitors see."""
 
 from __future__ import annotations
 
