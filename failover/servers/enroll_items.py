@@ -186,14 +186,16 @@ class File(Kind):
 
 
 class Trace(Kind):
-    """What the helper leaves behind at work: nothing to install, but to be taken away."""
+    """What is left behind at work: nothing to install, but to be taken away."""
 
     def drift(self, item: Item) -> List[str]:
         return []
 
     def remove(self, item: Item) -> bool:
-        shutil.rmtree(item["path"], ignore_errors=True)
-        return False
+        if os.path.isdir(item["path"]):
+            shutil.rmtree(item["path"])
+            return True
+        return delete(item["path"])
 
 
 class KeyPair(Kind):

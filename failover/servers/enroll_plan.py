@@ -94,7 +94,8 @@ def _programs(plan: EnrollPlan) -> Iterator[Item]:
 
 
 def _accounts(plan: EnrollPlan) -> Iterator[Item]:
-    yield {"kind": "trace", "path": RUN}
+    for path in (RUN, f"/run/sudo/ts/{plan.ssh.user}", f"/var/lib/sudo/lectured/{plan.ssh.user}"):
+        yield {"kind": "trace", "path": path}
     yield _folder(ETC, 0o755)
     yield _folder(STATE, 0o755)
     yield _folder(f"{ETC}/home", 0o755)

@@ -62,7 +62,8 @@ def test_the_first_time_everything_is_set_and_the_monitor_gets_in(lab: Lab, firs
     shown = lab.web.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out.split()[1]
     assert first["fingerprint"] == shown
     assert first["content_key"].startswith("ssh-ed25519 ")
-    assert lab.monitor.run(["stat", "-c", "%a", KEY]).out == "600\n"
+    rights = lab.monitor.run(["stat", "-c", "%a %U:%G", KEY]).out.strip()
+    assert rights == "640 root:failover", "the daemon's group reads it, only root changes it"
 
 
 def test_the_second_time_nothing_changes(enrolled: Lab) -> None:

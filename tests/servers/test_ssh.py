@@ -451,11 +451,19 @@ def test_the_agent_and_roots_own_keys_are_left_alone(
             agent.accept()
 
 
-def test_a_key_that_others_can_read_isnt_used(sshd: Sshd) -> None:
-    sshd.key.chmod(0o644)
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
+def test_a_key_that_others_can_read_or_its_group_can_change_isnt_used(sshd: Sshd, mode: int) -> None:
+    sshd.key.chmod(mode)
     with sshd.session() as web:
         _, error = seconds(lambda: web.ask("echo"), Unreachable)
-        assert f"chmod 600 {sshd.key}" in str(error)
+        assert f"the key {sshd.key} has mode {mode:04o}" in str(error)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])
+def test_a_key_that_the_daemons_group_can_read_is_used(sshd: Sshd, mode: int) -> None:
+    sshd.key.chmod(mode)
+    with sshd.session() as web:
+        assert web.ask("echo") == {"echo": {}}
 
 
 def test_only_modern_algorithms_are_offered(tmp_path: Path) -> None:
