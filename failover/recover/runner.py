@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from failover.errors import Busy, FailoverError, JournalUnwritable, NotAllowed, NotFound
+from failover.errors import Busy, NotAllowed, NotFound
 from failover.journal import Journal
 from failover.journal.queries import RunView
 from failover.journal.run_view import DAEMON
 from failover.model import Cause, RunKind, RunState, Token, format_span
 from failover.recover import words
-from failover.recover.control import Clock, Control, Halted
+from failover.recover.control import Clock, Control
 from failover.recover.doubts import Doubts
 from failover.recover.dry import DryRun, dry_run
 from failover.recover.engine import Engine, Setting
+from failover.recover.live import Live
 from failover.recover.past import Past
 from failover.recover.plan import Plan
 from failover.recover.run import RunJournal
@@ -32,18 +33,6 @@ Spawn = Callable[[Callable[[], None], str], None]
 def in_a_thread(work: Callable[[], None], name: str) -> None:
     """Run it in a thread of its own."""
     threading.Thread(target=work, name=name, daemon=True).start()
-
-
-@dataclass(eq=False, slots=True)
-class _Live:
-    """A run that is under way."""
-
-    record: RunJournal
-    control: Control
-    engine: Engine
-    began: float
-    trouble: str | None = None
-    """Why it stopped, when the journal couldn't be told."""
 
 
 class Runner:
@@ -68,7 +57,7 @@ class Runner:
         self._past = Past(journal, site, self._clock.now)
         self._doubts = Doubts(self._clock.monotonic)
         self._idle = threading.Condition(threading.RLock())
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, Live] = {}
         self._stuck: dict[int, str] = {}
         self._callbacks: list[Callable[[RunView], None]] = []
         self._closing = False
@@ -147,10 +136,10 @@ class Runner:
         old, new = (now.standby, now.holder) if kind is RunKind.KEEP else (now.holder, now.standby)
         return replace(scene, kind=kind, old=old, new=new, forced=forced)
 
-    def _enter(self, plan: Plan, scene: Scene, record: RunJournal, token: Token) -> _Live:
+    def _enter(self, plan: Plan, scene: Scene, record: RunJournal, token: Token) -> Live:
         control = Control(self._clock)
         setting = Setting(control, self._clock, self._doubts, self._new_token, self._tell)
-        live = _Live(record, control, Engine(plan, scene, record, token, setting), self._clock.monotonic())
+        live = Live(record, control, Engine(plan, scene, record, token, setting), self._clock)
         self._live[record.number] = live
         self._stuck.pop(record.number, None)
         return live
@@ -160,39 +149,16 @@ class Runner:
 
     # carry out -------------------------------------------------------------------------------------------------
 
-    def _carry(self, live: _Live, work: Callable[[], End]) -> None:
-        number = live.record.number
+    def _carry(self, live: Live, work: Callable[[], End]) -> None:
         try:
-            end = self._ended(number, work)
-            live.record.ended(
-                end.state, end.reason, self._clock.monotonic() - live.began, settled=end.settled
-            )  # fmt: skip
-        except Halted:
-            log.info("run %d rests until the next start", number)
-        except FailoverError as error:
-            # What can't be written isn't done. The journal holds the run as open: the next start takes it up.
-            live.trouble = f"stopped where it is: {error}"
-            log.critical("run %d %s", number, live.trouble)
+            live.carry(work)
         finally:
             with self._idle:
-                del self._live[number]
+                del self._live[live.record.number]
                 if live.trouble:
-                    self._stuck[number] = live.trouble
+                    self._stuck[live.record.number] = live.trouble
                 self._idle.notify_all()
         self._tell(live.record.view)
-
-    @staticmethod
-    def _ended(number: int, work: Callable[[], End]) -> End:
-        try:
-            return work()
-        except (Halted, JournalUnwritable):
-            raise
-        except Exception as error:
-            log.exception("run %d met what nobody foresaw", number)
-            what = f"{type(error).__name__}: {error}"
-            return End(
-                RunState.STOPPED, f"an error that nobody foresaw, nothing more was touched: {what}", settled=False
-            )
 
     # resume ----------------------------------------------------------------------------------------------------
 
@@ -213,7 +179,7 @@ class Runner:
                 return live.record.view
         return self._take_up(run, cause, lambda live: live.engine.take_back(f"aborted by {cause.by}: {cause.why}"))
 
-    def _take_up(self, run: int, cause: Cause, work: Callable[[_Live], End]) -> RunView:
+    def _take_up(self, run: int, cause: Cause, work: Callable[[Live], End]) -> RunView:
         with self._idle:
             if run in self._live:
                 raise Busy(f"run {run} is under way", run=run)
@@ -235,7 +201,7 @@ class Runner:
             raise NotFound(f"run {run} is of the site {record.view.site!r}")
         return record
 
-    def _reopen(self, record: RunJournal, cause: Cause) -> _Live:
+    def _reopen(self, record: RunJournal, cause: Cause) -> Live:
         view = record.view
         plan = Plan.from_text(view.plan_text)
         token = self._new_token()
@@ -257,7 +223,7 @@ class Runner:
         """
         unfinished = self._past.unfinished()
         cause = Cause(DAEMON, "failover was started again")
-        taken: list[_Live] = []
+        taken: list[Live] = []
         for view in unfinished:
             record = RunJournal.load(self._journal, view.number, DAEMON)
             if view.kind is RunKind.AHEAD:
@@ -270,7 +236,7 @@ class Runner:
             self._spawn(lambda: self._carry_all(taken), "runs-unfinished")
         return [live.record.number for live in taken]
 
-    def _carry_all(self, taken: list[_Live]) -> None:
+    def _carry_all(self, taken: list[Live]) -> None:
         for live in taken:
             self._carry(live, live.engine.run)
 
@@ -285,7 +251,7 @@ class Runner:
         return self._said(run, cause, lambda plan, scene: words.known(plan, scene, word))
 
     def mark_done(self, run: int, step: int, cause: Cause) -> RunView:
-        """A named person says that a step was done by hand. It counts as far as such a word may (I2); raises as word."""
+        """A named person says that a step was done by hand. It counts as far as that may (I2); raises as word."""
         return self._said(run, cause, lambda plan, scene: words.by_hand(plan, scene, step))
 
     def _said(self, run: int, cause: Cause, choose: Callable[[Plan, Scene], Sequence[str]]) -> RunView:

@@ -48,10 +48,13 @@ class Page:
     """What an HTTP check asks for, so that another server can be asked to look at the same."""
 
     url: str
+    """With an IP address for its host, so that no other server's names are in the way."""
     host: str | None = None
     """The name to ask for, when the URL names an address."""
     contains: str | None = None
     """Text that must be in the page."""
+    statuses: tuple[int, ...] = ()
+    """Statuses that are good; without any, all from 200 to 399."""
 
 
 @dataclass(frozen=True)

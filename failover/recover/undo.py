@@ -90,8 +90,7 @@ class Undo:
             f"done: {'; '.join(done) or 'nothing'}",
             *([f"done or not: {'; '.join(doubtful)}"] if doubtful else []),
             f"left: {'; '.join(self._left()) or 'nothing'}",
-            f"go on with `failover resume {number}`, take back what can be with `failover abort {number}`, "
-            f"or do a step by hand and say so with `failover mark-done {number} STEP`",
+            commands(number),
         ]
         return End(state, ". ".join(sentences), settled=settled)
 
@@ -119,3 +118,11 @@ class Undo:
 def _not_undone(state: RunState) -> RunState:
     """A person's abort ends the run even where it can't be taken back; all else stops for people."""
     return RunState.ABORTED if state is RunState.ABORTED else RunState.STOPPED
+
+
+def commands(run: int) -> str:
+    """What a person can do with a run that stopped."""
+    return (
+        f"go on with `failover resume {run}`, take back what can be with `failover abort {run}`, "
+        f"or do a step by hand and say so with `failover mark-done {run} STEP`"
+    )

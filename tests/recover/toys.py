@@ -326,7 +326,14 @@ class ToyServer:
         text = str(host.content["/srv/site"].get("text", ""))
         if args.get("contains") and args["contains"] not in text:
             return {**no, "reason": f"the page doesn't contain {args['contains']!r}"}
-        return {**no, "seen": True, "reason": "200", "headers": {"X-Served-By": host.name}, "mac": host.mac}
+        return {
+            **no,
+            "seen": True,
+            "reason": "200 OK",
+            "status": 200,
+            "headers": {"x-served-by": host.name},
+            "mac": host.mac,
+        }
 
     def _target(self, ip: str) -> Host | None:
         host = self.world.holder(ip) or self.world.hosts.get(ip.removeprefix("at-"))

@@ -14,6 +14,8 @@ from failover.recover.proof import evidence, parked
 from failover.recover.scene import Scene
 from failover.recover.step import Change, Step, Todo
 
+_DAD_SECONDS = 4.0
+_DAD_LOOK_SECONDS = 0.1
 _OURS_TO_JUDGE = frozenset({"refused", "failed"})
 _NOT_DONE_BUT_MAY_BE_REPEATED = frozenset({"past-deadline", "other-boot", "busy"})
 
@@ -35,7 +37,7 @@ class AddressHeld(Step):
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`."""
         address = scene.addresses[self.address]
-        if _held(scene.server(scene.new).ask("address", ip=address.host), address):
+        if _held(self._settled(scene, address), address):
             return
         if not scene.dry:
             found = evidence(scene, self.address)
@@ -49,6 +51,15 @@ class AddressHeld(Step):
         if outcome is None or outcome.result not in _OURS_TO_JUDGE or outcome.kind in _NOT_DONE_BUT_MAY_BE_REPEATED:
             return
         raise StepRefused(f"{scene.new} can't have {address.host} ({outcome.kind}): {outcome.sentence}")
+
+    def _settled(self, scene: Scene, address: Address) -> Mapping[str, Any]:
+        """What the server says, once it knows itself: an IPv6 address is tentative at first (RFC 4862)."""
+        give_up = scene.clock() + _DAD_SECONDS
+        while True:
+            answer = scene.server(scene.new).ask("address", ip=address.host)
+            if not answer.get("tentative") or answer.get("dadfailed") or scene.clock() >= give_up:
+                return answer
+            scene.wait(_DAD_LOOK_SECONDS)
 
     def undo(self, scene: Scene) -> Todo:
         """See :class:`Step`."""

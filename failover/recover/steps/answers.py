@@ -89,6 +89,8 @@ class Answers(Step):
         answer = scene.server(other).ask("see", within_seconds=_SEE_SECONDS + 1, **args)
         if not answer["seen"]:
             return f"doesn't see it: {answer['reason']}"
+        if (wrong := _wrong_status(answer["status"], page)) is not None:
+            return wrong
         if self.marker is not None:
             headers = {str(name).lower(): str(value) for name, value in (answer.get("headers") or {}).items()}
             found = headers.get(self.marker.lower())
@@ -127,8 +129,14 @@ class Answers(Step):
             except ServerError as error:
                 said.append(str(error))
                 continue
-            if not answer["seen"]:
-                yield f"{scene.new} doesn't serve {self.check} yet: {other} asked {url}: {answer['reason']}"
+            wrong = answer["reason"] if not answer["seen"] else _wrong_status(answer["status"], page)
+            if wrong is not None:
+                yield f"{scene.new} doesn't serve {self.check} yet: {other} asked {url}: {wrong}"
             return
         if said:
             yield f"no third place can look at {scene.new}: {'; '.join(said)}"
+
+
+def _wrong_status(status: int, page: Page) -> str | None:
+    good = status in page.statuses if page.statuses else 200 <= status < 400
+    return None if good else f"was answered with status {status}"
