@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.daemon.conftest import Bureau
+from tests.daemon.bureau import Bureau
 
 RULES = Path(__file__).parents[2] / "configs/prometheus/failover.rules.yml"
 MINUTES = 26 * 60

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from failover.cli.client import Answered
-from tests.daemon.conftest import Bureau
+from tests.daemon.bureau import Bureau
 
 
 async def test_a_dead_web_server_is_recovered_by_itself(running: Bureau) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from failover.cli.client import Answered
-from tests.daemon.conftest import Bureau
+from tests.daemon.bureau import Bureau
 
 
 async def test_a_run_that_waits_is_taken_up_after_a_restart(running: Bureau) -> None:
