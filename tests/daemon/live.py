@@ -159,7 +159,7 @@ checks:
      every: 500ms, timeout: 1s, confirm_every: 50ms}}
   backup-page: {{kind: http, server: web-backup, url: "http://{{server}}:{world.port}/", fails_over: false, every: 1s}}
 witnesses:
-  gateway: {{kind: tcp, address: {GATEWAY}, port: {world.port}, every: 1s, timeout: 1s}}
+  - {{kind: tcp, address: {GATEWAY}, port: {world.port}, every: 1s, timeout: 1s}}
 plans:
   web:
     when: website is down
