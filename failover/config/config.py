@@ -18,8 +18,6 @@ class Config:
     sites: tuple[SiteConfig, ...]
     texts: tuple[tuple[str, bytes], ...]
     """Every file that it was read from, with its bytes."""
-    hints: tuple[str, ...] = ()
-    """What isn't wrong and yet should be looked at, each with its place."""
     warnings: tuple[str, ...] = ()
     """What works and yet deserves a look, each led by ``file:line:column:``."""
 

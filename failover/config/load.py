@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
+from failover.config.checked import Checked, at, check
 from failover.config.config import Config
-from failover.config.crosschecks import crosscheck, crosscheck_common
-from failover.config.messages import tell
+from failover.config.crosschecks import crosscheck, crosscheck_common, crosscheck_sites
+from failover.config.files import config_bytes, unsafe_keys, unsafe_secret
 from failover.config.model import CommonConfig, SiteConfig
+from failover.config.prepare import prepared, with_automation
+from failover.config.problem import Problem
+from failover.config.secrets import locate, named
 from failover.config.strict_yaml import Document, NotYaml, read
 from failover.config.strict_yaml import Path as Where
+from failover.config.warnings import warnings_of
 from failover.errors import ConfigError
 
 SITES = "sites.d"
-Model = TypeVar("Model", bound=BaseModel)
+MOST_FILES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
-    file: str
-    line: int
-    column: int
-    path: Where
-    sentence: str
+class _File:
+    """One file that could be read."""
 
-    def __str__(self) -> str:
-        path = ".".join(str(part) for part in self.path)
-        return f"{self.file}:{self.line}:{self.column}: {path + ': ' if path else ''}{self.sentence}"
+    shown: str
+    text: bytes
+    document: Document
+    common: Checked[CommonConfig] | None
+    site: Checked[SiteConfig] | None
 
 
 def load(path: str | Path, *, trusted: bool = False) -> Config:
@@ -41,119 +39,88 @@ def load(path: str | Path, *, trusted: bool = False) -> Config:
 
     Args:
         path: the file, usually ``/etc/failover/failover.yaml``.
-        trusted: don't look at who may write the files (for configs that nobody will run).
+        trusted: don't look at who may read or write the files (for configs that nobody will run).
 
     Raises:
         ConfigError: it can't be used. All problems are said, in the order of their places; nothing was changed.
     """
     main = Path(path)
-    files = [main, *sorted((main.parent / SITES).glob("*.yaml"))]
-    problems: list[_Problem] = []
-    texts: list[tuple[str, bytes]] = []
-    common: CommonConfig | None = None
-    sites: list[tuple[str, Document, SiteConfig]] = []
+    names = [main, *sorted((main.parent / SITES).glob("*.yaml"))][: MOST_FILES + 1]
+    problems: list[Problem] = []
+    read_files = [_read(name, main, len(names) == 1, problems, trusted) for name in names]
+    files = [file for file in read_files if file is not None]
+    common = next((file.common for file in files if file.common is not None), None)
+    shared = common.rest if common is not None else None
     for file in files:
-        shown = str(file)
-        try:
-            text = _bytes(file, trusted)
-            document = read(text)
-        except ConfigError as error:
-            problems.append(_Problem(shown, 1, 1, (), str(error)))
-            continue
-        except NotYaml as error:
-            problems.append(_Problem(shown, error.line, error.column, error.path, error.sentence))
-            continue
-        texts.append((shown, text))
-        problems += [_Problem(shown, bad.line, bad.column, bad.path, bad.sentence) for bad in document.problems]
-        if not isinstance(document.value, dict):
-            problems.append(_Problem(shown, 1, 1, (), "the config is a mapping of keys to values, as 'site:'"))
-            continue
-        first = file == main
-        shared = {key: value for key, value in document.value.items() if key in CommonConfig.model_fields}
-        own = {key: value for key, value in document.value.items() if key not in shared}
-        if first:
-            common, found = _check(CommonConfig, shared, document, shown)
-            problems += found
-            if common is not None:
-                problems += _at(crosscheck_common(common), document, shown)
-        elif shared:
-            problems += [
-                _Problem(
-                    shown,
-                    *document.place((key,), key=True),
-                    (key,),
-                    f"{key!r} is common to all sites; it belongs into {main}",
-                )
-                for key in shared
-            ]
-        if own or not first or len(files) == 1:
-            site, found = _check(SiteConfig, own, document, shown)
-            problems += found
-            if site is not None:
-                problems += _at(crosscheck(site, common), document, shown)
-                sites.append((shown, document, site))
-    problems += _same_names(sites)
-    if problems:
-        raise ConfigError(
-            [
-                str(problem)
-                for problem in sorted(problems, key=lambda one: (one.file != str(main), one.file, one.line, one.column))
-            ]
-        )
-    if common is None or not sites:
-        raise ConfigError([f"{main}:1:1: there is no site in it, nor in {SITES}/*.yaml beside it"])
-    return Config(main, common, tuple(site for _, _, site in sites), tuple(texts))
+        if file.common is not None and file.common.rest is not None:
+            problems += at(crosscheck_common(file.common.rest), file.document, file.shown)
+        if file.site is not None and file.site.rest is not None:
+            declared = {key: set(value) for key, value in file.document.value.items() if isinstance(value, dict)}
+            problems += at(crosscheck(file.site.rest, shared, declared), file.document, file.shown)
+        if not trusted:
+            problems += at(_unsafe(file.document.value, main.parent), file.document, file.shown)
+    sites = [(file, file.site.rest) for file in files if file.site is not None and file.site.rest is not None]
+    for number, where, sentence in crosscheck_sites([(file.shown, site) for file, site in sites]):
+        problems += at([(where, sentence)], sites[number][0].document, sites[number][0].shown)
+    if not trusted and shared is not None and files and files[0].common is not None:
+        keys = [(("store", "keys"), why) for why in unsafe_keys(Path(shared.store.keys))]
+        problems += at(keys, files[0].document, files[0].shown)
+    if not problems and not sites:
+        problems.append(Problem(str(main), 1, 1, "", f"there is no site in it, nor in {SITES}/*.yaml beside it"))
+    if problems or common is None or common.model is None:
+        raise ConfigError([str(one) for one in _sorted(problems, str(main))])
+    made = tuple(with_automation(file.site.model) for file in files if file.site is not None and file.site.model)
+    warnings = [
+        str(one)
+        for file in files
+        if file.site is not None and file.site.model is not None
+        for one in at(warnings_of(file.site.model, common.model), file.document, file.shown)
+    ]
+    texts = tuple((file.shown, file.text) for file in files)
+    return Config(main, common.model, made, texts, tuple(warnings))
 
 
-def _bytes(file: Path, trusted: bool) -> bytes:
+def _read(name: Path, main: Path, alone: bool, problems: list[Problem], trusted: bool) -> _File | None:
+    """One file's parts, checked each for itself."""
+    shown = str(name)
     try:
-        with file.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            text = stream.read()
-    except OSError as error:
-        raise ConfigError([f"it can't be read: {error.strerror}"]) from None
-    mode = stat.S_IMODE(status.st_mode)
-    if not trusted and mode & 0o022:
-        who = "everybody" if mode & 0o002 else "its group"
-        raise ConfigError(
-            [
-                f"{who} may write it (mode {mode:04o}), and who writes the config commands every server; "
-                f"run chmod go-w {file}"
-            ]
-        )
-    if not trusted and status.st_uid not in (0, os.geteuid()):
-        raise ConfigError(
-            [f"it belongs to user {status.st_uid}, neither to root nor to who runs this; run chown root {file}"]
-        )
-    return text
+        text = config_bytes(name, trusted=trusted)
+        document = read(text)
+    except ConfigError as error:
+        problems.append(Problem(shown, 1, 1, "", str(error)))
+        return None
+    except NotYaml as error:
+        problems.append(Problem(shown, error.line, error.column, "", error.sentence))
+        return None
+    problems += [
+        Problem(shown, bad.line, bad.column, ".".join(map(str, bad.path)), bad.sentence) for bad in document.problems
+    ]
+    if not isinstance(document.value, dict):
+        problems.append(Problem(shown, 1, 1, "", "the config is a mapping of keys to values, as 'site: {name: …}'"))
+        return None
+    value, trouble = prepared(document.value)
+    problems += at(trouble, document, shown)
+    shared = {key: value[key] for key in value if key in CommonConfig.model_fields}
+    own = {key: value[key] for key in value if key not in shared}
+    common = site = None
+    if name == main:
+        common = check(CommonConfig, shared, document, shown)
+        problems += common.problems
+    else:
+        wrong = [((key,), f"{key!r} is common to all sites; it belongs into {main}") for key in shared]
+        problems += at(wrong, document, shown)
+    if own or name != main or alone:
+        site = check(SiteConfig, own, document, shown)
+        problems += site.problems
+    return _File(shown, text, document, common, site)
 
 
-def _check(
-    model: type[Model], value: dict[str, Any], document: Document, file: str
-) -> tuple[Model | None, list[_Problem]]:
-    try:
-        return model.model_validate(value), []
-    except ValidationError as error:
-        found: dict[tuple[Where, str], _Problem] = {}
-        for detail in error.errors(include_url=False):
-            where, about_key, sentence = tell(detail, model, document)
-            line, column = document.place(where, key=about_key)
-            shown = where[:-1] if about_key else where
-            found[(shown, sentence)] = _Problem(file, line, column, shown, sentence)
-        return None, list(found.values())
+def _unsafe(value: object, beside: Path) -> Iterable[tuple[Where, str]]:
+    for where, name in named(value):
+        if why := unsafe_secret(locate(name, beside)):
+            yield where, why
 
 
-def _at(found: Iterable[tuple[Where, str]], document: Document, file: str) -> list[_Problem]:
-    return [_Problem(file, *document.place(where), where, sentence) for where, sentence in found]
-
-
-def _same_names(sites: list[tuple[str, Document, SiteConfig]]) -> list[_Problem]:
-    first: dict[str, str] = {}
-    problems = []
-    for file, document, site in sites:
-        where: Where = ("site", "name")
-        if site.name in first:
-            sentence = f"the site {site.name!r} is in {first[site.name]} already"
-            problems.append(_Problem(file, *document.place(where), where, sentence))
-        first.setdefault(site.name, file)
-    return problems
+def _sorted(problems: Iterable[Problem], main: str) -> list[Problem]:
+    unique = dict.fromkeys(problems)
+    return sorted(unique, key=lambda one: (one.file != main, one.file, one.line, one.column))

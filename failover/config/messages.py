@@ -3,54 +3,81 @@
 from __future__ import annotations
 
 import difflib
-import types
-import typing
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, get_args, get_origin
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, WithJsonSchema
 from pydantic_core import ErrorDetails
 
+from failover.config.shapes import Place, find, keys, kinds
 from failover.config.strict_yaml import Document, Path
+from failover.decide.when import WhenError
+from failover.model import format_span
+
+MOST_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A problem with a value, or with the key that it stands under."""
+
+    path: Path
+    sentence: str
+    key: bool = False
+    """It is about the key: where that stands, with the path of the mapping around it."""
+    column: int = 0
+    """How far into the value it is."""
+    suggests: str | None = None
+    """The key that was probably meant: that this one is missing needn't be said as well."""
+    misses: str | None = None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'address'?``, or the list of what there is when it is short, or nothing."""
-    names = sorted({str(name) for name in known})
-    if close := difflib.get_close_matches(word, names, n=1, cutoff=0.6):
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    names = list(dict.fromkeys(str(name) for name in known))
+    if close := closest(word, names):
+        return f"; did you mean {close!r}?"
+    return f"; there is {', '.join(sorted(names))}" if 0 < len(names) <= MOST_LISTED else ""
 
 
-def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> tuple[Path, bool, str]:
-    """A problem as path, whether it is about the key rather than the value, and sentence."""
-    path, owner = _really_there(error["loc"], model, document)
-    kind, context = error["type"], error.get("ctx", {})
-    given = error.get("input")
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The name that is most like this one, if any is."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), sorted(by_lower), n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> Told:
+    """What an error says, in words that need no knowledge of programs."""
+    place = find(error["loc"], model, document)
+    path, kind, context, given = place.path, error["type"], error.get("ctx", {}), error.get("input")
     match kind:
         case "extra_forbidden":
-            word = str(path[-1])
-            return path, True, f"unknown key {word!r}{did_you_mean(word, _keys(owner))}"
+            word, known = str(path[-1]), keys(place.owner)
+            return Told(path, f"unknown key {word!r}{did_you_mean(word, known)}", True, suggests=closest(word, known))
         case "missing":
-            return path[:-1] if path else path, False, f"the key {str(error['loc'][-1])!r} is missing"
-        case "union_tag_not_found":
-            return path, False, f"the key 'kind' is missing; it is one of {context.get('expected_tags', '')}".rstrip()
-        case "union_tag_invalid":
-            tag = str(context["tag"])
-            tags = [text.strip().strip("'") for text in str(context["expected_tags"]).split(",")]
-            return path, False, f"unknown kind {tag!r}{did_you_mean(tag, tags)}"
-        case "value_error" | "assertion_error":
-            return path, False, str(context.get("error", error["msg"]))
+            word = str(error["loc"][-1])
+            around = path[:-1] if path and path[-1] == word else path
+            return Told(around, f"the key {word!r} is missing", misses=word)
+        case "union_tag_not_found" | "union_tag_invalid" | "model_attributes_type":
+            return _about_kind(place, error)
+        case "value_error":
+            return _own_words(path, context.get("error"), error["msg"], document)
         case "literal_error" | "enum":
-            return path, False, f"{_shown(given)} is not possible here; it is {context['expected']}"
-        case "string_pattern_mismatch" if path and error["loc"][-1] == "[key]":
-            return path, True, f"{str(given)!r} is no name: letters, digits, '-', '_' and '.', a letter first"
+            return Told(path, f"{_shown(given)} is not possible here; it is {context['expected']}")
+        case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
+            return Told(path, f"{str(given)!r} is no name; a name has letters, digits, '-', '_' and '.'", True)
         case "string_pattern_mismatch":
-            return path, False, f"{_shown(given)} is not of the form {context['pattern']}"
-    if kind in _SAYS:
-        return path, False, f"{_shown(given)} {_SAYS[kind].format(**context)}"
-    return path, False, f"{_shown(given)}: {error['msg'][0].lower()}{error['msg'][1:]}"
+            return Told(path, f"{_shown(given)} is not of the form {context['pattern']}")
+    if given is None:
+        return Told(path, "there is nothing here; write a value, or leave the key out")
+    if kind == "too_short" and not given:
+        return Told(path, "it is empty; it needs at least one")
+    words = _SAYS.get(kind)
+    if words is None:
+        return Told(path, f"{_shown(given)}: {error['msg'].replace('Input should', 'it should')}")
+    return Told(path, f"{_shown(given)} {words.format(**_limits(context, place))}")
 
 
 _SAYS = {
@@ -65,10 +92,10 @@ _SAYS = {
     "dict_type": "is not a mapping of keys to values",
     "mapping_type": "is not a mapping of keys to values",
     "model_type": "is not a mapping of keys to values",
-    "model_attributes_type": "is not a mapping of keys to values",
     "tuple_type": "is not a list",
     "list_type": "is not a list",
-    "set_type": "is not a list",
+    "path_type": "is not the path of a file",
+    "invalid-json-value": "is not a value that JSON knows",
     "greater_than": "is too small; it must be more than {gt}",
     "greater_than_equal": "is too small; the least is {ge}",
     "less_than": "is too large; it must be less than {lt}",
@@ -78,6 +105,49 @@ _SAYS = {
     "string_too_short": "is too short; it needs at least {min_length} characters",
     "string_too_long": "is too long; it has at most {max_length} characters",
 }
+
+
+def is_span(place: Place) -> bool:
+    """Whether the field is a span of time."""
+    found = (one for one in (place.info.metadata if place.info else ()) if isinstance(one, WithJsonSchema))
+    return any("200ms" in (one.json_schema or {}).get("examples", ()) for one in found)
+
+
+def _limits(context: Mapping[str, Any], place: Place) -> dict[str, str]:
+    show = format_span if is_span(place) else lambda number: f"{number:g}"
+    return {name: show(value) if isinstance(value, int | float) else str(value) for name, value in context.items()}
+
+
+_ONE_KEY = {"steps": ("step", "released: {address: www}"), "release": ("proof of release", "read-back")}
+
+
+def _about_kind(place: Place, error: ErrorDetails) -> Told:
+    """A check, step, proof or channel of no kind, or of one that there isn't."""
+    path, given, known = place.path, error.get("input"), kinds(place.kind)
+    section = next((str(part) for part in reversed(path) if part in _ONE_KEY), None)
+    what, example = _ONE_KEY.get(section or "", ("kind", ""))
+    if error["type"] == "union_tag_invalid":
+        tag = str(error.get("ctx", {}).get("tag"))
+        if what == "kind":
+            return Told((*path, "kind"), f"unknown kind {tag!r}{did_you_mean(tag, known)}")
+        return Told(path, f"unknown {what} {tag!r}{did_you_mean(tag, known)}")
+    if what == "kind":
+        if isinstance(given, Mapping):
+            return Told(path, f"the key 'kind' is missing; there is {', '.join(sorted(known))}")
+        return Told(path, f"{_shown(given)} is not a mapping of keys to values")
+    if isinstance(given, Mapping) and len(given) > 1:
+        first = next(iter(given))
+        indented = "; indent its settings further than its name" if given[first] is None else ""
+        return Told(path, f"a {what} has one key, its name, and this one has {', '.join(map(str, given))}{indented}")
+    return Told(path, f"{_shown(given)} is no {what}; write it as {example!r}")
+
+
+def _own_words(path: Path, error: object, message: str, document: Document) -> Told:
+    if isinstance(error, WhenError):
+        text = error.text
+        start = 1 if path in document.quoted else 0
+        return Told(path, f"{text!r}: {error.sentence}", column=error.column - 1 + start if "\n" not in text else 0)
+    return Told(path, str(error) if error is not None else message)
 
 
 def _shown(value: object) -> str:
@@ -91,77 +161,3 @@ def _shown(value: object) -> str:
         return str(value).lower()
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _really_there(loc: tuple[int | str, ...], model: type[BaseModel], document: Document) -> tuple[Path, Any]:
-    """The path as the file has it, pydantic's own words (union tags, ``[key]``) left out; and the type that owns its end.
-
-    A step is written ``released: {address: www}``, and known to pydantic as ``{kind: released, address: www}``: the
-    kind, a union tag, is a key of the file there.
-    """
-    path: Path = ()
-    value: Any = document.value
-    owner: Any = model
-    kind: Any = model
-    for number, part in enumerate(loc):
-        owner = kind
-        last = number == len(loc) - 1
-        if part == "[key]":
-            continue
-        tagged = _tagged(owner, part)
-        if isinstance(value, dict) and part in value:
-            path, value = (*path, part), value[part]
-            kind = tagged or _below(owner, part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            path, value = (*path, part), value[part]
-            kind = _below(owner, part)
-        elif tagged is not None or not last:
-            kind = tagged or _below(owner, part)
-        else:
-            path = (*path, part)
-    return path, owner
-
-
-def _strip(kind: Any) -> Any:
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    return kind
-
-
-def _members(kind: Any) -> list[Any]:
-    kind = _strip(kind)
-    if get_origin(kind) in (typing.Union, types.UnionType):
-        return [member for one in get_args(kind) for member in _members(one)]
-    return [kind]
-
-
-def _tagged(kind: Any, tag: object) -> Any:
-    for member in _members(kind):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            info = member.model_fields.get("kind")
-            if info is not None and tag in get_args(info.annotation):
-                return member
-    return None
-
-
-def _below(kind: Any, part: object) -> Any:
-    for member in _members(kind):
-        origin, arguments = get_origin(member), get_args(member)
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            for name, info in member.model_fields.items():
-                if part in (name, info.alias):
-                    return info.annotation
-        elif origin is dict and isinstance(part, str):
-            return arguments[1]
-        elif origin in (tuple, list) and arguments:
-            return arguments[0]
-    return None
-
-
-def _keys(kind: Any) -> set[str]:
-    found: set[str] = set()
-    for member in _members(kind):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            fields: dict[str, FieldInfo] = member.model_fields
-            found |= {info.alias or name for name, info in fields.items()}
-    return found

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from failover.model import Span
 from failover.notify import AnyChannel
 from failover.probes import AnyProbe
+from failover.probes.http import HttpProbe
+from failover.probes.ping import PingProbe
+from failover.probes.tcp import TcpProbe
 from failover.recover.address import Address
 from failover.recover.plan import Plan
 from failover.servers.fence import FenceSettings
 from failover.servers.ssh import SshSettings
 
-NAME = r"^[A-Za-z0-9\u4e00-\u9fff][\w.-]{0,62}$"
+NAME = r"^[A-Za-z0-9\u4e00-\u9fff][A-Za-z0-9\u4e00-\u9fff_.-]{0,62}$"  # editors read it too, whose \w is ASCII
 Name = Annotated[str, Field(pattern=NAME)]
 """What people call a server, role, check, plan: letters, digits, ``-``, ``_`` and ``.``; Chinese too."""
 
+Witness = Annotated[HttpProbe | PingProbe | TcpProbe, Field(discriminator="kind")]
+"""Something outside of the site that is there when the network is."""
+
+Witnesses = Annotated[
+    Annotated[tuple[Witness, ...], Tag("list")] | Annotated[dict[Name, Witness], Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, Mapping) else "list"),
+]
+"""A list, or a mapping that gives each a name."""
+
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -61,7 +78,7 @@ class RoleSection(Section):
 
     home: Name = Field(description="The server that has the role on ordinary days.")
     standby: Name = Field(description="The server that takes the role over.")
-    address: Annotated[tuple[Name, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+    address: Annotated[tuple[Name, ...], BeforeValidator(_one_or_many)] = Field(
         default=(), description="The address, or addresses, that go with the role."
     )
     path: str | None = Field(default=None, description="Where the role's content lies, on both servers.")
@@ -85,6 +102,13 @@ class WatchSection(Section):
     ready_every: Span = Field(default=60.0, gt=0, description="How often it is asked whether the plans would work.")
     ahead_every: Span = Field(default=300.0, gt=0, description="How often content is copied ahead to the standby.")
     settle: Span = Field(default=300.0, ge=0, description="How long things must work until an incident closes.")
+
+
+class PersonSection(Section):
+    """Somebody who is told."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=100, description="As colleagues call them.")
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", description="Where mails reach them.")
 
 
 class StoreSection(Section):
@@ -129,10 +153,17 @@ class SiteConfig(Section):
     roles: dict[Name, RoleSection] = Field(min_length=1, description="What they do for the site.")
     addresses: dict[Name, Address] = Field(default_factory=dict, description="The IPs that visitors use.")
     checks: dict[Name, AnyProbe] = Field(min_length=1, description="What is looked at, how often, how patiently.")
-    witnesses: tuple[AnyProbe, ...] | dict[Name, AnyProbe] = Field(
+    witnesses: Witnesses = Field(
         default=(), description="Things outside the site that show that the monitor isn't cut off: the gateway first."
     )
     plans: dict[Name, Plan] = Field(default_factory=dict, description="What to do when it fails.")
+    automation: Literal["on", "off"] = Field(
+        default="on", description="`off`: plans of mode `auto` only propose, whatever their own mode."
+    )
+    profile: Literal["default", "fast"] = Field(
+        default="default",
+        description="How quick the checks are that plans wait for (`when`), where they don't say it themselves.",
+    )
     watch: WatchSection = Field(default=WatchSection(), description="How the monitor looks at the world as a whole.")
 
     @field_validator("monitor")
@@ -152,19 +183,23 @@ class SiteConfig(Section):
 
     @property
     def named_witnesses(self) -> dict[str, Any]:
-        """The witnesses with a name each: their own, or kind and address."""
+        """The witnesses with a name each: their own, or kind and place."""
         if isinstance(self.witnesses, dict):
             return dict(self.witnesses)
         found: dict[str, Any] = {}
         for number, probe in enumerate(self.witnesses, start=1):
-            where = getattr(probe, "address", None) or getattr(probe, "url", None) or str(number)
-            found[f"{probe.kind} {where}"] = probe
+            where = getattr(probe, "address", None) or getattr(probe, "url", None) or probe.server or str(number)
+            port = f":{probe.port}" if isinstance(probe, TcpProbe) else ""
+            found[f"{probe.kind} {where}{port}"] = probe
         return found
 
 
 class CommonConfig(Section):
     """What all sites of a daemon share."""
 
+    people: dict[Name, PersonSection] = Field(
+        default_factory=dict, description="Who is told; a channel's `to` may name them."
+    )
     channels: dict[Name, AnyChannel] = Field(default_factory=dict, description="How people are told.")
     store: StoreSection = Field(default=StoreSection(), description="Where the daemon keeps what it must not forget.")
     console: ConsoleSection = Field(default=ConsoleSection(), description="Where the daemon can be asked.")

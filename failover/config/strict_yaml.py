@@ -1,6 +1,8 @@
 """YAML as the config wants it: YAML 1.2.2's core schema (10.3), no duplicate keys, every position known.
 
-PyYAML reads YAML 1.1, where ``on`` is true, ``12:30:45`` a number and the second of two equal keys wins in silence.
+PyYAML reads YAML 1.1, where ``on`` is true, ``12:30:45`` a number and the second of two equal keys wins in silence; and
+its composer, written in C, ends the whole process on a hundred thousand nested brackets. So only its parser is used,
+whose events are put together here.
 """
 
 from __future__ import annotations
@@ -12,12 +14,25 @@ from typing import Any
 
 import yaml
 
+from failover.config.yaml_words import hint, not_yaml
+
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 40
-MAX_NODES = 1_000_000
+MAX_NODES = 400_000
 """Counted with every alias followed: a small file can name a billion values (CWE-776)."""
 
 Path = tuple[str | int, ...]
+KEY = "\0key"
+_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may be built without libyaml
+
+_PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile(r"~|null|Null|NULL|"), lambda _text: None),
+    (re.compile(r"true|True|TRUE"), lambda _text: True),
+    (re.compile(r"false|False|FALSE"), lambda _text: False),
+    (re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})"), int),  # 010 stays text: some read it as 8, some as 10
+    (re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{0,17})?(?:[eE][-+]?[0-9]{1,2})?"), float),
+)
+_LIKE_A_NUMBER = frozenset("~nNtTfF-+0123456789")
 
 
 class NotYaml(Exception):
@@ -40,6 +55,8 @@ class Document:
     """Line and column, from 1, of each value; of a key under its path with ``KEY`` at the end."""
     problems: tuple[NotYaml, ...] = ()
     """Duplicate keys and keys that aren't text: everything that doesn't keep the rest from being read."""
+    quoted: frozenset[Path] = frozenset()
+    """Texts in quotes, whose own first character is one column further on."""
 
     def place(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Where a value (or its key) stands; where it doesn't exist, its nearest parent."""
@@ -50,29 +67,18 @@ class Document:
         return self.places.get(path, (1, 1))
 
 
-KEY = "\0key"
+@dataclass(slots=True)
+class _Node:
+    """A value as the parser gave it; an alias is the same node at a second place."""
 
-
-class _Core(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the C loader may be missing
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - PyYAML's own way
-
-
-for _tag, _pattern, _first in (
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    ("float", r"^[-+]?(?:(?:0|[1-9][0-9]*)\.[0-9]*(?:[eE][-+]?[0-9]+)?|(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+)$",
-     list("-+0123456789.")),
-):  # fmt: skip
-    _Core.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
-
-_SCALARS: dict[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:null": lambda _text: None,
-    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
-    "tag:yaml.org,2002:int": int,
-    "tag:yaml.org,2002:float": float,
-}
+    line: int
+    column: int
+    scalar: Any = None
+    pairs: list[tuple[_Node, _Node]] | None = None
+    items: list[_Node] | None = None
+    quoted: bool = False
+    size: int = 1
+    height: int = 1
 
 
 def read(data: bytes) -> Document:
@@ -87,69 +93,136 @@ def read(data: bytes) -> Document:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise NotYaml(
-            line, column, (), f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
+        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
+        sentence = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise NotYaml(line, column, (), sentence) from None
     try:
-        node = yaml.compose(text, Loader=_Core)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        hint = "; indent with spaces, not with tabs" if "\\t" in said or "'\t'" in said else ""
-        raise NotYaml(line, column, (), f"not YAML: {said}{hint}") from None
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
-        raise NotYaml(line, column, (), f"character {error.character:#06x} is not allowed in YAML") from None
-    except RecursionError:
-        raise NotYaml(1, 1, (), f"it is nested too deeply; a config is at most {MAX_DEPTH} deep") from None
-    if node is None:
-        raise NotYaml(1, 1, (), "the file is empty")
-    reader = _Reader()
-    value = reader.value(node, ())
-    return Document(value, reader.places, tuple(reader.problems))
+        root = _Composer(yaml.parse(text, Loader=_PARSER)).document()
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
+        line, column, sentence = not_yaml(error, text)
+        raise NotYaml(line, column, (), sentence) from None
+    writer = _Writer(text)
+    return Document(writer.value(root, ()), writer.places, tuple(writer.problems), frozenset(writer.quoted))
 
 
-class _Reader:
-    def __init__(self) -> None:
+class _Composer:
+    """From events to nodes, without recursion, within its bounds."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._events = events
+        self._anchors: dict[str, _Node] = {}
+        self._open: list[tuple[_Node, str | None, list[_Node]]] = []
+
+    def document(self) -> _Node:
+        """The one document of the stream."""
+        root: _Node | None = None
+        documents = 0
+        for event in self._events:
+            mark = event.start_mark
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise NotYaml(mark.line + 1, 1, (), "a second document begins here; a config is one document")
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._begin(event, _Node(mark.line + 1, mark.column + 1)) or root
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                root = self._end() or root
+        if root is None or (root.scalar is None and root.pairs is None and root.items is None):
+            raise NotYaml(1, 1, (), "the file is empty")
+        return root
+
+    def _begin(self, event: Any, node: _Node) -> _Node | None:
+        if isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            if (known := self._anchors.get(name)) is None:
+                inside = any(name == anchor for _, anchor, _ in self._open)
+                why = "stands inside of itself" if inside else "has no anchor before it"
+                raise NotYaml(node.line, node.column, (), f"the alias *{name} {why}")
+            return self._put(known, None)
+        if event.tag is not None:
+            raise NotYaml(node.line, node.column, (), f"the tag {event.tag!r} has no meaning here; leave it out")
+        if isinstance(event, yaml.ScalarEvent):
+            node.quoted = not event.implicit[0]
+            node.scalar = event.value if node.quoted else _plain(event.value)
+            return self._put(node, event.anchor)
+        if len(self._open) >= MAX_DEPTH:
+            raise NotYaml(node.line, node.column, (), f"it is nested too deeply; a config is at most {MAX_DEPTH} deep")
+        self._open.append((node, event.anchor, []))
+        if isinstance(event, yaml.MappingStartEvent):
+            node.pairs = []
+        return None
+
+    def _end(self) -> _Node | None:
+        node, anchor, children = self._open.pop()
+        if node.pairs is None:
+            node.items = children
+        else:
+            node.pairs = list(zip(children[::2], children[1::2], strict=True))
+        return self._put(node, anchor)
+
+    def _put(self, node: _Node, anchor: str | None) -> _Node | None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._open:
+            return node
+        parent, _, children = self._open[-1]
+        children.append(node)
+        parent.size += node.size
+        parent.height = max(parent.height, node.height + 1)
+        if parent.size > MAX_NODES:
+            sentence = f"it has more than {MAX_NODES} values, its aliases followed"
+            raise NotYaml(parent.line, parent.column, (), sentence)
+        if len(self._open) + node.height > MAX_DEPTH + 1:
+            raise NotYaml(node.line, node.column, (), f"it is nested too deeply; a config is at most {MAX_DEPTH} deep")
+        return None
+
+
+def _plain(text: str) -> Any:
+    if not text or text[0] in _LIKE_A_NUMBER:
+        for pattern, convert in _PLAIN:
+            if pattern.fullmatch(text):
+                return convert(text)
+    return text
+
+
+class _Writer:
+    """From nodes to plain values, with every place noted."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.places: dict[Path, tuple[int, int]] = {}
         self.problems: list[NotYaml] = []
-        self.nodes = 0
+        self.quoted: set[Path] = set()
 
-    def value(self, node: yaml.Node, path: Path) -> Any:
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        self.places[path] = (line, column)
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise NotYaml(line, column, path, f"it has more than {MAX_NODES} values, its aliases followed")
-        if len(path) > MAX_DEPTH:
-            raise NotYaml(line, column, path, f"it is nested too deeply; a config is at most {MAX_DEPTH} deep")
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._pairs(node, path))
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
-        convert = _SCALARS.get(node.tag)
-        if convert is None:
-            raise NotYaml(line, column, path, f"the tag {node.tag!r} has no meaning here")
-        return convert(node.value)
+    def value(self, node: _Node, path: Path) -> Any:
+        self.places[path] = (node.line, node.column)
+        if node.pairs is not None:
+            return dict(self._pairs(node.pairs, path))
+        if node.items is not None:
+            return [self.value(item, (*path, number)) for number, item in enumerate(node.items)]
+        if node.quoted:
+            self.quoted.add(path)
+        return node.scalar
 
-    def _pairs(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
+    def _pairs(self, pairs: list[tuple[_Node, _Node]], path: Path) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-                shown = getattr(key_node, "value", "this")
-                shown = shown if isinstance(shown, str) else "a list or mapping"
-                sentence = f"the key {shown!r} is not text; put it in quotes"
-                self.problems.append(NotYaml(line, column, path, sentence))
+        for key, value in pairs:
+            if not isinstance(key.scalar, str):
+                compound = key.pairs is not None or key.items is not None
+                shown = "a list or mapping" if compound else _as_written(key.scalar)
+                advice = "a key is a word" if compound else "put it in quotes"
+                sentence = f"the key {shown} is not text; {advice}" + hint(self._text, key.line)
+            elif key.scalar == "<<":
+                sentence = "merge keys (<<) are not part of YAML 1.2; write the keys out"
+            elif key.scalar in seen:
+                sentence = f"the key {key.scalar!r} stands here a second time; the first is in line {seen[key.scalar]}"
+            else:
+                seen[key.scalar] = key.line
+                self.places[(*path, key.scalar, KEY)] = (key.line, key.column)
+                yield key.scalar, self.value(value, (*path, key.scalar))
                 continue
-            key = key_node.value
-            if key in seen:
-                sentence = f"the key {key!r} stands here a second time; the first is in line {seen[key]}"
-                self.problems.append(NotYaml(line, column, path, sentence))
-                continue
-            seen[key] = line
-            self.places[(*path, key, KEY)] = (line, column)
-            yield key, self.value(value_node, (*path, key))
+            self.problems.append(NotYaml(key.line, key.column, path, sentence))
+
+
+def _as_written(scalar: Any) -> str:
+    return "null" if scalar is None else str(scalar).lower()
