@@ -14,6 +14,7 @@ from tests.lab.fixtures import shared_lab
 
 ON_MONITOR = Path(__file__).with_name("on_monitor.py").read_text()
 KEY = "/etc/failover/keys/bureau/web"
+STOLEN = "/root/stolen-key"
 POLICY = "/etc/failover-helper/policy.json"
 HELPER = "/usr/libexec/failover-helper"
 SUDOERS = "/etc/sudoers.d/failover-helper"
@@ -43,7 +44,9 @@ def first(lab: Lab) -> dict[str, Any]:
 
 @pytest.fixture
 def enrolled(lab: Lab, first: dict[str, Any]) -> Iterator[Lab]:
-    """Both are enrolled, and are so again after the test."""
+    """Both are enrolled, and are so again after the test; the monitor's key for ``web`` has been copied."""
+    for thief in (lab.monitor, lab.wcm):
+        thief.write(STOLEN, lab.monitor.read(KEY), mode="600")
     yield lab
     do(lab, "enroll")
 
@@ -51,8 +54,11 @@ def enrolled(lab: Lab, first: dict[str, Any]) -> Iterator[Lab]:
 def stolen(lab: Lab, *words: str, host: str = "web", source: str = "monitor", timeout: float = 20) -> Any:
     """OpenSSH with the monitor's key for ``web``."""
     options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]
-    command = [words[0], "-i", KEY, *options, *words[1:]]
-    return lab[source].run(command, check=False, timeout=timeout)
+    command = [words[0], "-i", STOLEN, *options, *words[1:]]
+    done = lab[source].run(command, check=False, timeout=timeout)
+    assert "bad permissions" not in done.err, "the key itself must be fit for use, or being refused proves nothing"
+    assert "No such file" not in done.err
+    return done
 
 
 def test_the_first_time_everything_is_set_and_the_monitor_gets_in(lab: Lab, first: dict[str, Any]) -> None:
@@ -229,14 +235,12 @@ def test_a_stolen_key_forwards_nothing(enrolled: Lab) -> None:
 
 
 def test_a_stolen_key_opens_nothing_from_elsewhere_or_on_other_servers(enrolled: Lab) -> None:
-    enrolled.wcm.write(KEY, enrolled.monitor.read(KEY), mode="600")
     done = stolen(enrolled, "ssh", f"failover@{enrolled.web.ip}", source="wcm")
     assert "Permission denied" in done.err
     for user in ("failover", "failover-content", "root"):
         assert "Permission denied" in stolen(enrolled, "ssh", f"{user}@{enrolled.wcm.ip}").err
     assert "Permission denied" in stolen(enrolled, "ssh", f"root@{enrolled.web.ip}", "id").err
     assert "uid=" not in stolen(enrolled, "ssh", f"failover-content@{enrolled.web.ip}", "id").out
-    enrolled.wcm.run(["rm", KEY])
 
 
 def test_what_the_policy_doesnt_name_is_refused(enrolled: Lab) -> None:
@@ -264,6 +268,8 @@ def test_the_account_itself_may_run_only_this_very_helper_and_without_arguments(
 
 def test_no_private_key_leaves_the_host_it_was_made_on(enrolled: Lab) -> None:
     """By searching each host's files for the body of the others' keys."""
+    for thief in (enrolled.monitor, enrolled.wcm):
+        thief.run(["rm", STOLEN])
     kept = {"monitor": KEY, "web": "/var/lib/failover-helper/content_key"}
     for owner, path in kept.items():
         body = "".join(enrolled[owner].read(path).splitlines()[2:-1])[20:60]
@@ -286,7 +292,6 @@ def test_a_taken_name_is_left_to_its_owner(enrolled: Lab) -> None:
 
 
 def test_removing_leaves_nothing_behind(enrolled: Lab) -> None:
-    enrolled.monitor.run(["cp", "-p", KEY, "/root/copy"])
     answer = do(enrolled, "remove")
     assert f"file {HELPER}" in answer["changed"]
     search = "find / /run -xdev -name '*failover*'; getent passwd; getent group"
@@ -294,6 +299,4 @@ def test_removing_leaves_nothing_behind(enrolled: Lab) -> None:
     assert not [line for line in left.splitlines() if "failover" in line], left
     assert not enrolled.monitor.exists(KEY)
     assert do(enrolled, "remove")["changed"] == [], "twice is as good as once"
-    enrolled.monitor.run(["mv", "/root/copy", KEY])
     assert "Permission denied" in stolen(enrolled, "ssh", f"failover@{enrolled.web.ip}").err
-    enrolled.monitor.run(["rm", KEY])
