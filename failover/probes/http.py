@@ -49,9 +49,9 @@ class HttpProbe(PlacedProbe):
         " to another host isn't followed then. `{holder}` and `{server}` may stand here.",
     )
     family: Family = Field(default="any", description="Which addresses of a name to use: `any`, `ipv4` or `ipv6`.")
-    method: Literal["GET", "HEAD"] = "GET"
+    method: Literal["GET", "HEAD"] = Field(default="GET", description="How to ask; `HEAD` brings no page.")
     headers: Mapping[str, str] = Field(default_factory=dict, description="Headers to send; not for secrets.")
-    expect: HttpExpect = HttpExpect()
+    expect: HttpExpect = Field(default=HttpExpect(), description="What the reply must be like.")
     max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects to follow.")
     blocked: tuple[int, ...] = Field(
         default=(403, 429),

@@ -26,7 +26,7 @@ class SshProbe(AddressedProbe):
     kind: Literal["ssh"] = "ssh"
     every: Span = Field(default=30.0, ge=2, description="Time from one look to the next; at least 2 s.")
     confirm_every: Span = Field(default=2.0, ge=1, description="As `every`, after a failed look; at least 1 s.")
-    port: int = Field(default=22, ge=1, le=65535)
+    port: int = Field(default=22, ge=1, le=65535, description="The port of its sshd.")
 
     async def look(self, sight: Sight) -> Seen:
         """Read up to the line that names the protocol; others may come before it."""

@@ -22,7 +22,7 @@ class TcpProbe(AddressedProbe):
     """
 
     kind: Literal["tcp"] = "tcp"
-    port: int = Field(ge=1, le=65535)
+    port: int = Field(ge=1, le=65535, description="The port to connect to.")
     family: Family = Field(default="any", description="Which addresses of a name to use: `any`, `ipv4` or `ipv6`.")
     send: str | None = Field(
         default=None, min_length=1, max_length=4096, description='Text to send, as `"PING\\r\\n"`.'

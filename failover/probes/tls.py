@@ -33,7 +33,7 @@ class TlsProbe(AddressedProbe):
     every: Span = Field(default=3600.0, gt=0, description="Time from one look to the next.")
     timeout: Span = Field(default=10.0, gt=0, description="Total time that one look may take.")
     confirm_every: Span = Field(default=10.0, gt=0, description="After a failed look the next follow at this distance.")
-    port: int = Field(default=443, ge=1, le=65535)
+    port: int = Field(default=443, ge=1, le=65535, description="The port that speaks TLS from the first byte.")
     family: Family = Field(default="any", description="Which addresses of a name to use: `any`, `ipv4` or `ipv6`.")
     name: str | None = Field(
         default=None, min_length=1, description="The name on the certificate; left out, the address that is looked at."

@@ -31,7 +31,7 @@ class SshSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(min_length=1, max_length=253, description="Its management address; an IP needs no name service.")
-    port: int = Field(default=22, ge=1, le=65535)
+    port: int = Field(default=22, ge=1, le=65535, description="The port of its sshd.")
     user: str = Field(default="failover", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="The account of the helper.")
     open_timeout: Span = Field(default=10.0, gt=0, le=60, description="For connecting, login and hello together.")
     ping_every: Span = Field(default=5.0, ge=0.5, le=60, description="Silence after which a sign of life is asked for.")
