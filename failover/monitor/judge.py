@@ -29,6 +29,8 @@ ROUNDS = 4
 TICK_SECONDS = 1.0
 AGAIN_SECONDS = 10.0
 """A start that failed before anything began isn't tried again sooner."""
+AHEAD_SECONDS = 2.0
+"""Between two rounds of asking ahead: a check may stay suspect for long."""
 WRITTEN_SECONDS = 1.0
 """How long a recovery waits for its decision's line in the journal; without its own first line it doesn't begin."""
 
@@ -56,6 +58,8 @@ class Judge:
         self.decisions: dict[str, tuple[Decision, datetime]] = {}
         """The newest decision of each plan, and since when it stands."""
         self.decided_at = time.monotonic()
+        self._asking_ahead: asyncio.Task[None] | None = None
+        self._ahead_again = 0.0
 
     def news(self) -> None:
         """Something changed: decide now."""
@@ -85,8 +89,26 @@ class Judge:
             await self._observers.ask(asks, witnesses)
         for decision in decisions:
             await self._take(decision, situation)
+        self._ask_ahead(decisions)
         self.decided_at = time.monotonic()
         return decisions
+
+    def _ask_ahead(self, decisions: tuple[Decision, ...]) -> None:
+        """Others are asked at the first failed look: when it turns out to be down, their answers are there already."""
+        if time.monotonic() < self._ahead_again or (self._asking_ahead and not self._asking_ahead.done()):
+            return
+        waiting = [decision for decision in decisions if decision.action is Action.WAIT]
+        asks = tuple(dict.fromkeys(ask for decision in waiting for ask in decision.ask))
+        witnesses = tuple(dict.fromkeys(name for decision in waiting for name in decision.look_at))
+        if asks or witnesses:
+            self._ahead_again = time.monotonic() + AHEAD_SECONDS
+            self._asking_ahead = asyncio.create_task(self._observers.ask(asks, witnesses), name="asking ahead")
+            self._asking_ahead.add_done_callback(self._asked_ahead)
+
+    def _asked_ahead(self, asking: asyncio.Task[None]) -> None:
+        if not asking.cancelled() and (error := asking.exception()) is not None:
+            log.error("asking others ahead failed", exc_info=error)
+        self.news()
 
     async def _take(self, decision: Decision, situation: Situation) -> None:
         last = self.decisions.get(decision.plan)

@@ -15,8 +15,10 @@ from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
 from failover.monitor.world import ServerNow
 
-ANSWER_SECONDS = 1.5
-"""Enough for a web server that takes a second; what takes longer can't tell."""
+LEAST_SECONDS, MOST_SECONDS = 0.5, 1.5
+"""An observer looks as long as the check itself does, within these bounds."""
+WAY_SECONDS = 0.3
+"""For the question and the answer on their way."""
 MOST_OBSERVERS = 6
 
 
@@ -76,11 +78,11 @@ class Observers:
         if known.reachable is False:
             reason = f"{observer} can't be asked: {known.reason}"
         else:
+            probe = self._setup.checks[check]
+            seconds = min(max(LEAST_SECONDS, probe.timeout), MOST_SECONDS)
             try:
-                args = sighting_args(self._setup.checks[check], self._sight) or {}
-                answer = await self._asker.ask(
-                    observer, "see", ANSWER_SECONDS, **args, timeout_seconds=ANSWER_SECONDS - 0.3
-                )
+                args = sighting_args(probe, self._sight) or {}
+                answer = await self._asker.ask(observer, "see", seconds + WAY_SECONDS, **args, timeout_seconds=seconds)
                 seen, reason = answer.get("seen"), str(answer.get("reason", ""))
             except ServerError as error:
                 reason = error.sentence

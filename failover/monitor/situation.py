@@ -109,6 +109,7 @@ class Situations:
                 fails_over=probe.fails_over,
                 stale_after_seconds=limits.stale_after_seconds,
                 observers=self._observers.of(name) if name in self._relevant else (),
+                failing_since=health.failing_since,
             )
         return facts
 

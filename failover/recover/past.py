@@ -9,7 +9,7 @@ from typing import Any
 
 from failover.journal import Journal
 from failover.journal.queries import RunView, runs
-from failover.model import Event, RunKind, utc_now
+from failover.model import RunKind, utc_now
 
 _DOUBT_FOR = timedelta(hours=1)
 """How far back a request can matter: longer than any deadline, and than any jump of the clock that passes unnoticed."""
@@ -59,16 +59,20 @@ class Past:
         ]
 
     def unsettled(self, role: str) -> RunView | None:
-        """The newest move of a role, if it ended so that the stored map of roles may not be the world's."""
-        last: tuple[Event, Event | None] | None = None
-        for event in self._journal.events(site=self._site, kinds=["run.opened", "run.resumed", "run.ended"]):
-            if event.kind == "run.opened" and event.data.get("role") == role and event.data["kind"] in _MOVES:
-                last = (event, None)
-            elif last and event.run == last[0].run:
-                last = (last[0], event if event.kind == "run.ended" else None)
-        if last is None or (last[1] is not None and last[1].data.get("settled", False)):
-            return None
-        return self._view(int(last[0].run or 0))
+        """The newest move of a role that left it open who holds it, and that no later move has settled."""
+        open_runs: dict[int, bool] = {}
+        kinds = ["run.opened", "run.resumed", "run.ended", "role.moved"]
+        for event in self._journal.events(site=self._site, kinds=kinds):
+            number = int(event.run or 0)
+            if event.kind == "run.opened":
+                if event.data.get("role") == role and event.data["kind"] in _MOVES:
+                    open_runs[number] = True
+            elif event.kind == "role.moved" and event.data["role"] == role:
+                open_runs = {later: left for later, left in open_runs.items() if later > number}
+            elif number in open_runs:
+                open_runs[number] = event.kind == "run.resumed" or not event.data.get("settled", False)
+        left = [number for number, is_open in open_runs.items() if is_open]
+        return self._view(left[-1]) if left else None
 
     def moved_since(self, view: RunView) -> int | None:
         """The number of a newer run that moved the same role, if there is one."""

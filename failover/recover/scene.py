@@ -93,6 +93,8 @@ class Scene:
     wait: Callable[[float], None] = time.sleep
     """Waits some seconds; the engine's raises ``RunAborted`` when the run is to end meanwhile."""
 
+    proofs: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """What this run has proven: by address, why it is certain that ``old`` let go of it, and when by ``clock``."""
     opened_at: datetime | None = None
     """When the run was opened, or resumed."""
     forced: bool = False

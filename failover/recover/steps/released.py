@@ -94,6 +94,7 @@ class Released(Step):
     def undo(self, scene: Scene) -> Todo:
         """See :class:`Step`. Gives the address back to a server that this run took it from, once the new one let go."""
         address = scene.addresses[self.address]
+        scene.proofs.pop(self.address, None)
         if not self._taken(scene):
             return
         answer = scene.server(scene.old).ask("address", ip=address.host)
