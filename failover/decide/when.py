@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol
 from failover.model import Standing
 
 _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
-_WORDS = frozenset({"and", "or", "not", "is"})
+RESERVED_WORDS = frozenset({"and", "or", "not", "is"})
 _DEEPEST = 50
 
 
@@ -187,7 +187,7 @@ class _Reader:
                 self.fail("'and', 'or' or ')'", near=("and", "or"))
             return inner
         check = self.word
-        if check is None or check in _WORDS or check == ")":
+        if check is None or check in RESERVED_WORDS or check == ")":
             self.fail("the name of a check, 'not' or '('")
         self.place += 1
         if not self.take("is"):
