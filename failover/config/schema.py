@@ -114,7 +114,8 @@ def _inside(schema: Any) -> Iterator[Schema]:
 
 def _plain(schema: Schema) -> None:
     """Take out what says nothing to an editor, and say what pydantic's own schema leaves out."""
-    schema.pop("title", None)
+    for word in ("title", "format"):  # "path" is a format that nobody but pydantic knows
+        schema.pop(word, None)
     if schema.pop("discriminator", None):
         schema["oneOf"] = [{**ref, "required": ["kind"]} for ref in schema["oneOf"]]
     if "patternProperties" in schema:
