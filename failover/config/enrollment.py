@@ -8,7 +8,7 @@ from pathlib import Path
 
 from failover.config.config import Config
 from failover.config.model import SiteConfig
-from failover.errors import ConfigError, NotFound
+from failover.errors import NotFound
 from failover.recover.plan import Plan
 from failover.recover.steps import ContentSynced
 from failover.servers.enroll_plan import ContentReader, EnrollPlan
@@ -42,15 +42,11 @@ def plan_for(config: Config, site: SiteConfig, server: str, monitor_addresses: S
 
     Raises:
         NotFound: the site has no such server.
-        ConfigError: the pinned host keys can't be read, or a server that pulls content has no IP in the config.
+        ConfigError: the pinned host keys can't be read.
     """
     if server not in site.servers:
         raise NotFound(f"{site.name} has no server {server!r}; it has {', '.join(site.servers)}")
     addresses = {name: _comes_from(site, name) for name in _readers(site, server)}
-    if nowhere := sorted(name for name in addresses if not _ips([site.servers[name].ssh.host])):
-        raise ConfigError(
-            [f"{config.path}: servers.{name}.ssh: it pulls content from {server}, so write its IP" for name in nowhere]
-        )
     keys = {name: content_key_file(config, site, name) for name in addresses}
     there = sorted(name for name in keys if keys[name].exists())
     readers = (ContentReader(name, keys[name].read_text().strip(), addresses[name]) for name in there)

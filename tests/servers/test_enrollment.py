@@ -10,7 +10,7 @@ import pytest
 from failover.config.config import Config
 from failover.config.enrollment import content_key_file, key_file, known_hosts_file, plan_for, policy_for
 from failover.config.load import load
-from failover.errors import ConfigError, NotFound
+from failover.errors import NotFound
 from failover.servers.enroll_plan import items
 from failover.servers.helper import Policy as HelpersPolicy
 from failover.servers.pins import HostKey, write_pins
@@ -28,8 +28,8 @@ servers:
   mail: {ssh: 10.77.0.41}
   mail-backup: {ssh: 10.77.0.42}
 roles:
-  web: {home: web, standby: web-backup, address: www, owner: www-data, unit: nginx}
-  wcm: {home: wcm, standby: wcm-backup, unit: wcm}
+  web: {home: web, standby: web-backup, address: www, path: /srv/site, owner: www-data, unit: nginx}
+  wcm: {home: wcm, standby: wcm-backup, path: /srv/site, unit: wcm}
   mail: {home: mail, standby: mail-backup, address: mx}
 addresses:
   www: {ip: 10.77.0.100/24, interface: eth0}
@@ -147,12 +147,3 @@ def test_sites_keep_their_keys_apart(config: Config, tmp_path: Path) -> None:
 def test_an_unknown_server_is_answered_with_those_there_are(config: Config) -> None:
     with pytest.raises(NotFound, match="has no server 'wbe'; it has web, web-backup, wcm"):
         plan_for(config, config.sites[0], "wbe")
-
-
-def test_who_pulls_content_needs_an_ip_in_the_config(tmp_path: Path) -> None:
-    file = tmp_path / "failover.yaml"
-    text = CONFIG.replace("KEYS", str(tmp_path / "keys")).replace("web: {ssh: 10.77.0.11, ", "web: {ssh: web.example, ")
-    file.write_text(text)
-    config = load(file, trusted=True)
-    with pytest.raises(ConfigError, match=r"servers\.web\.ssh: it pulls content from wcm, so write its IP"):
-        plan_for(config, config.sites[0], "wcm")
