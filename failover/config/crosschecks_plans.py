@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from failover.config.model import RoleSection, SiteConfig
-from failover.config.references import Declared, Found, unknown
+from failover.config.references import Declared, Found, names, unknown
 from failover.config.strict_yaml import Path
 from failover.model import Mode
 from failover.recover.address import ReadBack
@@ -15,11 +15,10 @@ def crosscheck(site: SiteConfig, declared: Declared) -> Found:
     """All of it."""
     for name, plan in site.plans.items():
         yield from _starts(site, name, plan)
-        if plan.role is None and name not in declared.get("roles", ()):
-            roles = declared.get("roles", ())
+        if plan.role is None and (roles := names(declared, "roles")) is not None and name not in roles:
             yield (
                 ("plans", name),
-                f"{unknown('role', name, roles)}; a plan moves the role of its name, or says which by 'role'",
+                f"a plan moves the role of its name, or the one under 'role'; {unknown('role', name, roles)}",
             )
         role = site.roles.get(plan.role or name)
         if role is not None:
@@ -55,9 +54,9 @@ def _addresses(site: SiteConfig, name: str, plan: Plan, role: RoleSection) -> Fo
             has = f"has {', '.join(role.address)}" if role.address else "has no address"
             where = ("plans", name, "steps", number, step.kind, "address")
             yield where, f"the address {step.address} isn't one of the role {called}, which {has}"
-    if not any(isinstance(step, AddressHeld) for step in plan.steps):
-        return
     held = {step.address for step in plan.steps if isinstance(step, AddressHeld)}
+    if not held or not held <= set(site.addresses):
+        return
     for address in role.address:
         if address not in held and address in site.addresses:
             yield (

@@ -10,9 +10,11 @@ from failover.config.checked import Checked, at, check
 from failover.config.config import Config
 from failover.config.crosschecks import crosscheck, crosscheck_common, crosscheck_sites
 from failover.config.files import config_bytes, unsafe_keys, unsafe_secret
-from failover.config.model import CommonConfig, SiteConfig
+from failover.config.messages import closest
+from failover.config.model import CommonConfig, SiteConfig, WholeConfig
 from failover.config.prepare import prepared, with_automation
 from failover.config.problem import Problem
+from failover.config.references import Declared
 from failover.config.secrets import locate, named
 from failover.config.strict_yaml import Document, NotYaml, read
 from failover.config.strict_yaml import Path as Where
@@ -55,8 +57,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Config:
         if file.common is not None and file.common.rest is not None:
             problems += at(crosscheck_common(file.common.rest), file.document, file.shown)
         if file.site is not None and file.site.rest is not None:
-            declared = {key: set(value) for key, value in file.document.value.items() if isinstance(value, dict)}
-            problems += at(crosscheck(file.site.rest, shared, declared), file.document, file.shown)
+            problems += at(crosscheck(file.site.rest, shared, _declared(file.document)), file.document, file.shown)
         if not trusted:
             problems += at(_unsafe(file.document.value, main.parent), file.document, file.shown)
     sites = [(file, file.site.rest) for file in files if file.site is not None and file.site.rest is not None]
@@ -113,6 +114,15 @@ def _read(name: Path, main: Path, alone: bool, problems: list[Problem], trusted:
         site = check(SiteConfig, own, document, shown)
         problems += site.problems
     return _File(shown, text, document, common, site)
+
+
+def _declared(document: Document) -> Declared:
+    """The names in each section, a misspelt one's under the name that was meant."""
+    found: dict[str, set[str] | None] = {}
+    for section, value in document.value.items():
+        meant = section if section in WholeConfig.model_fields else closest(section, WholeConfig.model_fields)
+        found[meant or section] = set(value) if isinstance(value, dict) else None
+    return found
 
 
 def _unsafe(value: object, beside: Path) -> Iterable[tuple[Where, str]]:

@@ -51,7 +51,8 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> Told:
     """What an error says, in words that need no knowledge of programs."""
     place = find(error["loc"], model, document)
-    path, kind, context, given = place.path, error["type"], error.get("ctx", {}), error.get("input")
+    path, kind, context = place.path, error["type"], error.get("ctx", {})
+    given = document.at(path, error.get("input"))  # as it is written: pydantic's may be half read
     match kind:
         case "extra_forbidden":
             word, known = str(path[-1]), keys(place.owner)
@@ -67,11 +68,12 @@ def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> Tol
         case "literal_error" | "enum":
             return Told(path, f"{_shown(given)} is not possible here; it is {context['expected']}")
         case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
-            return Told(path, f"{str(given)!r} is no name; a name has letters, digits, '-', '_' and '.'", True)
+            return Told(path, f"{str(path[-1])!r} is no name; a name has letters, digits, '-', '_' and '.'", True)
         case "string_pattern_mismatch":
-            return Told(path, f"{_shown(given)} is not of the form {context['pattern']}")
+            form = FORMS.get(context["pattern"], f"of the form {context['pattern']}")
+            return Told(path, f"{_shown(given)} is not {form}")
     if given is None:
-        return Told(path, "there is nothing here; write a value, or leave the key out")
+        return Told(path, _NOTHING)
     if kind == "too_short" and not given:
         return Told(path, "it is empty; it needs at least one")
     words = _SAYS.get(kind)
@@ -79,6 +81,15 @@ def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> Tol
         return Told(path, f"{_shown(given)}: {error['msg'].replace('Input should', 'it should')}")
     return Told(path, f"{_shown(given)} {words.format(**_limits(context, place))}")
 
+
+FORMS = {
+    r"^[A-Za-z0-9._-]{1,15}$": "the name of a network interface, as eth0",
+    r"^[A-Za-z0-9:_.@-]{1,200}$": "the name of a systemd unit, as nginx",
+    r"^[a-z_][a-z0-9_-]{0,31}$": "the name of an account, as failover",
+    r"^https?://": "a web address, as https://robot.example.cn/send",
+    r"^[^@\s]+@[^@\s]+$": "a mail address, as duty@example.cn",
+}
+"""What the models' patterns mean to people."""
 
 _SAYS = {
     "string_type": "is not text; put it in quotes",
@@ -115,15 +126,19 @@ def is_span(place: Place) -> bool:
 
 def _limits(context: Mapping[str, Any], place: Place) -> dict[str, str]:
     show = format_span if is_span(place) else lambda number: f"{number:g}"
-    return {name: show(value) if isinstance(value, int | float) else str(value) for name, value in context.items()}
+    shown = {name: show(value) if isinstance(value, int | float) else str(value) for name, value in context.items()}
+    return {name: "0" if str(context[name]) in ("0", "0.0") else text for name, text in shown.items()}
 
 
+_NOTHING = "there is nothing here; write a value, or leave the key out"
 _ONE_KEY = {"steps": ("step", "released: {address: www}"), "release": ("proof of release", "read-back")}
 
 
 def _about_kind(place: Place, error: ErrorDetails) -> Told:
     """A check, step, proof or channel of no kind, or of one that there isn't."""
     path, given, known = place.path, error.get("input"), kinds(place.kind)
+    if given is None:
+        return Told(path, _NOTHING)
     section = next((str(part) for part in reversed(path) if part in _ONE_KEY), None)
     what, example = _ONE_KEY.get(section or "", ("kind", ""))
     if error["type"] == "union_tag_invalid":

@@ -30,7 +30,7 @@ def prepared(value: Mapping[str, Any]) -> tuple[dict[str, Any], Trouble]:
         mails = {
             name: person["email"]
             for name, person in (people.items() if isinstance(people, Mapping) else ())
-            if isinstance(person, Mapping) and isinstance(person.get("email"), str)
+            if isinstance(person, Mapping) and "@" in str(person.get("email"))
         }
         known = people if isinstance(people, Mapping) else {}
         made["channels"] = {

@@ -13,8 +13,8 @@ from failover.probes.local import LocalProbe
 from failover.recover.steps import ContentSynced, ServiceRunning, ServiceStopped
 
 Found = Iterator[tuple[Path, str]]
-Declared = Mapping[str, Set[str]]
-"""By section, the names that stand in the file, those of wrong entries among them."""
+Declared = Mapping[str, Set[str] | None]
+"""By section, the names that stand in the file, those of wrong entries among them; None: no names can be read there."""
 
 _SINGULAR = {"servers": "server", "roles": "role", "addresses": "address", "checks": "check"}
 
@@ -22,9 +22,14 @@ _SINGULAR = {"servers": "server", "roles": "role", "addresses": "address", "chec
 def unknown_names(site: SiteConfig, declared: Declared) -> Found:
     """Every reference to something that the site doesn't have."""
     for section, where, name in (*_of_roles(site), *_of_checks(site), *_of_plans(site)):
-        known = declared.get(section, frozenset())
-        if name not in known:
+        known = names(declared, section)
+        if known is not None and name not in known:
             yield where, unknown(_SINGULAR[section], name, known)
+
+
+def names(declared: Declared, section: str) -> Set[str] | None:
+    """The names in a section; None where that can't be known, so that nothing is said of them."""
+    return declared.get(section, frozenset())
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -58,6 +58,16 @@ class Document:
     quoted: frozenset[Path] = frozenset()
     """Texts in quotes, whose own first character is one column further on."""
 
+    def at(self, path: Path, otherwise: Any) -> Any:
+        """What the file has there, or ``otherwise``."""
+        value = self.value
+        for part in path:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return otherwise
+        return value
+
     def place(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Where a value (or its key) stands; where it doesn't exist, its nearest parent."""
         if key and (*path, KEY) in self.places:
@@ -140,7 +150,8 @@ class _Composer:
                 raise NotYaml(node.line, node.column, (), f"the alias *{name} {why}")
             return self._put(known, None)
         if event.tag is not None:
-            raise NotYaml(node.line, node.column, (), f"the tag {event.tag!r} has no meaning here; leave it out")
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            raise NotYaml(node.line, node.column, (), f"the tag {tag} has no meaning here; leave it out")
         if isinstance(event, yaml.ScalarEvent):
             node.quoted = not event.implicit[0]
             node.scalar = event.value if node.quoted else _plain(event.value)

@@ -47,9 +47,9 @@ def _checks(site: SiteConfig) -> Found:
 
 def _plans(site: SiteConfig) -> Found:
     for name, plan in site.plans.items():
-        checks = [
-            site.checks[each] for each in (plan.condition.checks if plan.condition else ()) if each in site.checks
-        ]
+        named = plan.condition.checks if plan.condition else ()
+        known = [site.checks[each] for each in named if each in site.checks]
+        checks = [check for check in known if check.fails_over]
         if plan.mode is not Mode.AUTO or not checks:
             continue
         needed = max(known_down_seconds(check)[1] + check.rise * check.every for check in checks)
