@@ -80,5 +80,6 @@ def sentence(event: Mapping[str, Any]) -> str | None:
         case "run.resumed":
             return f"  resumed: {data['why']}"
         case "run.ended":
-            return f"run {event['run']} {coloured(data['state'])} after {span(data.get('seconds'))}: {data['reason']}"
+            said = f": {data['reason']}" if data["reason"] else ""
+            return f"run {event['run']} {coloured(data['state'])} after {span(data.get('seconds'))}{said}"
     return None

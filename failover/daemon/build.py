@@ -19,7 +19,7 @@ from failover.servers.base import Server
 from failover.servers.fence import CommandFence
 from failover.servers.ssh import SshServer
 
-MakeServer = Callable[[str, ServerSection], Server]
+MakeServer = Callable[[Config, SiteConfig, str], Server]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,6 @@ class Builder:
         self._places = places
         self._make = make_server or self._ssh
         self.current: dict[str, Furniture] = {}
-        self._key_of: Callable[[str], Path] = Path
-        self._known_hosts = Path()
 
     def load(self) -> Config:
         """The config as it lies there now.
@@ -66,8 +64,6 @@ class Builder:
 
     def furnish(self, config: Config, site: SiteConfig) -> Furniture:
         """A site's setup, with sessions that begin to open at once."""
-        self._key_of = lambda name: key_file(config, site, name)
-        self._known_hosts = known_hosts_file(config)
         before = self.current.get(site.name)
         servers: dict[str, Server] = {}
         for name, section in site.servers.items():
@@ -75,15 +71,17 @@ class Builder:
             if same and before is not None:
                 servers[name] = before.setup.servers[name]
             else:
-                servers[name] = self._make(name, section)
+                servers[name] = self._make(config, site, name)
             if section.fence is not None:
                 fence = f"fence:{name}"
                 kept = before.setup.servers.get(fence) if same and before is not None else None
                 servers[fence] = kept or CommandFence.from_settings(name, section.fence)
         return Furniture(site.site.name, setup(site, servers), dict(site.servers))
 
-    def _ssh(self, name: str, section: ServerSection) -> Server:
-        return SshServer(name, section.ssh, known_hosts=self._known_hosts, key=self._key_of(name))
+    @staticmethod
+    def _ssh(config: Config, site: SiteConfig, name: str) -> Server:
+        key, known_hosts = key_file(config, site, name), known_hosts_file(config)
+        return SshServer(name, site.servers[name].ssh, known_hosts=known_hosts, key=key)
 
 
 def _files_found(channel: Channel, beside: Path) -> Channel:

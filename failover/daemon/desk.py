@@ -65,7 +65,7 @@ class TheDesk:
     def runs(self, site: str | None, limit: int) -> Sequence[Json]:
         """See :class:`~failover.console.desk.Desk`."""
         house = self._house(site)
-        return [views.run_line(run) for run in views.newest(house.view.runs.by_number, limit)]
+        return [views.run_line(run) for run in list(house.view.runs.by_number.values())[::-1][:limit]]
 
     def run(self, site: str | None, number: int) -> Json:
         """See :class:`~failover.console.desk.Desk`."""

@@ -142,5 +142,5 @@ class Judge:
         about = f"plan {decision.plan}"
         if decision.action in (Action.ALARM, Action.PROPOSE) and decision.severity != "info":
             self._book.failed(about, decision.severity, decision.reason, now)
-        elif decision.action in (Action.NOTHING, Action.RECOVER):
+        elif decision.action is Action.NOTHING:
             self._book.happened(about, Event.HEALED, decision.reason, now)

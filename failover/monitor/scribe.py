@@ -53,7 +53,8 @@ class Scribe:
             known = data() if callable(data) else data
             return self._journal.append(kind, site=self._site, run=run, by=by, data=known)
         except JournalError as error:
-            log.error("not in the journal: %s %s: %s", kind, known, error)
+            told = {name: value for name, value in known.items() if name != "situation"}  # pages of it
+            log.error("not in the journal: %s %s: %s", kind, told, error)
             self._unwritten(kind, known, str(error))
             return None
         finally:

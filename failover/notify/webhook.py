@@ -8,8 +8,8 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 from pydantic import Field, JsonValue, field_validator, model_validator

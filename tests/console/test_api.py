@@ -7,12 +7,14 @@ import json
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from failover.console.listen import user_name
+from failover.console.app import Api
+from failover.console.listen import Listener, tcp_socket, unix_socket, user_name
 from failover.errors import ConfigError
 from tests.console.toy_desk import ToyDesk
 
@@ -221,3 +223,35 @@ async def test_a_slow_answer_holds_up_no_other(socket_path: Path, desk: ToyDesk)
     assert (await asyncio.wait_for(call(socket_path, "GET", "/api/v1/audit/head"), 2))[0] == 200
     desk.go_on.set()
     assert (await slow)[0] == 200
+
+
+async def test_over_tcp_nobody_is_known_and_nothing_is_answered(desk: ToyDesk) -> None:
+    threads = ThreadPoolExecutor(2)
+    sock = tcp_socket("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    listener = Listener(Api(desk, threads).app(), sock)
+    await listener.ready()
+    try:
+        for method, route in (("GET", "/api/v1/status"), ("POST", "/api/v1/reload")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = f"{method} {route} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+            writer.close()
+    finally:
+        await listener.stop()
+        threads.shutdown()
+    assert not desk.told
+
+
+async def test_a_socket_that_somebody_answers_on_is_not_taken_over(socket_path: Path) -> None:
+    with pytest.raises(OSError, match="another daemon answers there"):
+        await asyncio.to_thread(unix_socket, socket_path)
+    assert (await call(socket_path, "GET", "/api/v1/audit/head"))[0] == 200
+
+
+def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
+    first = unix_socket(tmp_path / "s")
+    first.close()
+    with unix_socket(tmp_path / "s") as second:
+        assert second.getsockname() == str(tmp_path / "s")

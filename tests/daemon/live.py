@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from failover.config.model import ServerSection
+from failover.config.config import Config
+from failover.config.model import SiteConfig
 from failover.model import utc_now
 from failover.servers.base import Answer, Server
 from tests.recover.toys import ToyFence, ToyServer, World
@@ -137,7 +138,7 @@ class LiveServer(ToyServer):
         return host if host is not None and host.on and self.world.reach(self.name, host.name) else None
 
 
-def make_server(world: LiveWorld, name: str, _section: ServerSection) -> Server:
+def make_server(world: LiveWorld, _config: Config, _site: SiteConfig, name: str) -> Server:
     return LiveServer(world, name)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,17 @@ async def test_only_loopbacks_own_names_are_answered(running: Bureau) -> None:
     for host in ("evil.example.cn", f"evil.example.cn:{running.port}", ""):
         assert (await running.public("/metrics", Host=host))[0] == 421
     assert (await running.public("/api/v1/status"))[0] == 404
+
+
+async def test_a_monitor_that_stood_still_says_that_it_is_not_ready(running: Bureau) -> None:
+    time.sleep(0.9)  # noqa: ASYNC251 - that is the fault: its own loop stands still
+    await asyncio.sleep(0.2)
+    status, text = await running.public("/readyz")
+    assert status == 503
+    assert json.loads(text)["ready"] is False
+    assert "its own loop stood still" in json.loads(text)["reasons"][0]
+    assert (await running.public("/healthz"))[0] == 200
+    assert value(await scrape(running), "failover_ready") == 0
 
 
 def test_promtool_finds_nothing_to_say_about_the_rules() -> None:

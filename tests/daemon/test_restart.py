@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from failover.cli.client import Answered
+from failover.journal.verify import verify
 from tests.daemon.bureau import Bureau
 
 
@@ -117,25 +123,37 @@ async def test_a_dead_webhook_delays_no_recovery(bureau: Bureau) -> None:
     assert status["channels"][0]["state"] == "failed"
 
 
-async def test_a_full_disk_is_said_everywhere_and_nothing_new_begins(running: Bureau) -> None:
-    assert running.daemon is not None
-    journal = running.journal
-    real = journal.append
+@pytest.fixture
+def small_disk(bureau: Bureau) -> Iterator[Path]:
+    """The journal lies on a real disk of 2 MiB."""
+    folder = bureau.folder / "state"
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk takes root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True, timeout=10)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True, timeout=10)
 
-    def full(kind: str, **more: object) -> object:
-        from failover.errors import JournalUnwritable
 
-        raise JournalUnwritable("no space left on the device")
-
-    journal.append = full  # type: ignore[assignment, method-assign]
-    try:
-        running.break_web()
-        await running.until(lambda: any("no space left" in got["text"] for got in running.robot.got), 15)
-        await asyncio.sleep(1)
-        assert running.holds is None
-    finally:
-        journal.append = real  # type: ignore[method-assign]
-    await running.until(lambda: running.holds == "web-backup", 20)
+async def test_a_full_disk_is_said_and_nothing_new_begins_until_there_is_room(small_disk: Path, bureau: Bureau) -> None:
+    await bureau.start()
+    await bureau.settled()
+    filler = small_disk / "filler"
+    with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    bureau.break_web()
+    await bureau.until(lambda: any("can't be written" in got["text"] for got in bureau.robot.got), 20)
+    pages = [got for got in bureau.robot.got if got["severity"] == "page"]
+    assert any("website is down" in got["title"] for got in pages)
+    await asyncio.sleep(1)
+    assert bureau.holds == "web"
+    assert not bureau.events("run.opened")
+    status, text = await bureau.public("/readyz")
+    assert (status, "the journal can't be written" in text) == (503, True)
+    filler.unlink()
+    await bureau.until(lambda: bureau.holds == "web-backup", 30)
+    await bureau.stop()
+    assert verify(small_disk / "journal.db").sound
 
 
 async def test_explain_replays_a_decision_of_the_past(running: Bureau) -> None:
