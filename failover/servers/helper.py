@@ -261,15 +261,31 @@ def process_table() -> Dict[int, Tuple[int, int, int]]:
     return table
 
 
+def family_of(leader: int) -> Set[int]:
+    """A session with everything that descends from it, whatever process group it made for itself."""
+    table = process_table()
+    family = {pid for pid, (_, session, _) in table.items() if session == leader} | ({leader} & set(table))
+    grown = -1
+    while grown != len(family):
+        grown = len(family)
+        family |= {pid for pid, (parent, _, _) in table.items() if parent in family}
+    return family
+
+
+def end_self(*_: Any) -> None:
+    """End this work with all that it started, itself last."""
+    for pid in family_of(os.getpid()) - {os.getpid()}:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass  # it ended by itself
+    os.killpg(0, signal.SIGKILL)
+
+
 def end_work(leader: int) -> None:
-    """Kill a session with everything that descends from it, whatever process group it made for itself."""
+    """Kill a session with everything that descends from it."""
     for _ in range(5):
-        table = process_table()
-        family = {pid for pid, (_, session, _) in table.items() if session == leader} | ({leader} & set(table))
-        grown = -1
-        while grown != len(family):
-            grown = len(family)
-            family |= {pid for pid, (parent, _, _) in table.items() if parent in family}
+        family = family_of(leader)
         if not family:
             return
         for pid in family:
@@ -1395,7 +1411,7 @@ def ask_see(work: Work, args: Args) -> Answer:
         raise TooLong
 
     answer: Answer = {"seen": False, "reason": "", "mac": None}
-    signal.signal(signal.SIGALRM, too_long)
+    before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, min(seconds, work.left()))
     try:
         if "url" in args:
@@ -1413,6 +1429,7 @@ def ask_see(work: Work, args: Args) -> Answer:
         answer["reason"] = plain(error)[:300]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     answer["mac"] = answer["mac"] or neighbour(ip)
     answer["seconds"] = time.monotonic() - began
     return answer
@@ -2479,7 +2496,7 @@ class Copy:
             wrong.clear()
             if left:
                 options = ["--out-format=%n"]
-                if self.linked or len(left) < len(missing):
+                if len(left) < self.args["files"]:
                     options += ["--from0", "--no-implied-dirs", f"--files-from={pull.put_list(left)}"]
                 else:
                     options += ["-r"]  # all of it: so rsync sends the first file before it has seen the last
@@ -2906,7 +2923,9 @@ class Helper:
     def _become_worker(self, job: Job, pipe: int) -> None:
         try:
             os.setsid()
-            die_with_parent()
+            # Our own clock too: whoever keeps the time for us may be stopped by a full pipe or a signal, or killed.
+            signal.signal(signal.SIGALRM, end_self)
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGALRM, 0, 0, 0)
             for fd in list(self._jobs) + [job.fd]:
                 os.close(fd)
             null = os.open("/dev/null", os.O_RDWR)
@@ -2914,8 +2933,6 @@ class Helper:
                 os.dup2(null, fd)
             for number in (signal.SIGTERM, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-            # Our own clock too: whoever keeps the time for us may be stopped by a full pipe or a signal.
-            signal.signal(signal.SIGALRM, lambda *_: os.killpg(os.getpid(), signal.SIGKILL))
             signal.setitimer(signal.ITIMER_REAL, max(0.001, job.end - boottime() + 0.05))
             os.umask(0o022)
             carry_out(self.places, job, pipe, self._memory)
@@ -2946,7 +2963,7 @@ class Helper:
         os.waitpid(job.pid, 0)
         if job.answered:
             return
-        if job.overdue:
+        if job.overdue or boottime() >= job.end:  # it keeps time itself, and may be a moment ahead of us
             self._answer_overdue(job, "its work was ended")
             return
         newest = Gate(self.places).newest()
@@ -3049,29 +3066,55 @@ def carry_out(places: Places, job: Job, pipe: int, memory: Optional[Token]) -> N
 # by hand, at boot, and for others who pull content
 
 
-def guard(places: Places, late: bool) -> int:
-    """Park every service address, once per boot and before the network is up (decision 3); late, take off what came up.
+GUARD_SECONDS = 120.0
 
-    Started again by hand or by an upgrade it does nothing: the daemon may have given an address back meanwhile.
+
+def guard(places: Places, late: bool) -> int:
+    """Park every service address, once per boot and before the network is up (decision 3), and watch for two minutes.
+
+    Started again by hand or by an upgrade it does nothing: the daemon may have given an address back meanwhile. With
+    ``late`` it only takes off what came up.
     """
     work = Work(places, "guard", boottime() + 60)
-    os.makedirs(places.run, mode=0o755, exist_ok=True)
-    if not late:
-        try:
-            os.close(os.open(places.run + "/guarded", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            sys.stderr.write("the addresses were parked at boot; nothing is done now\n")
-            return 0
-        set_parked(work, work.policy.addresses)
-        places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses)) or "nothing"))
+    if late:
+        take_off_parked(work)
         return 0
+    os.makedirs(places.run, mode=0o755, exist_ok=True)
+    try:
+        os.close(os.open(places.run + "/guarded", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        sys.stderr.write("the addresses were parked at boot; nothing is done now\n")
+        return 0
+    set_parked(work, set(parked(work)) | set(work.policy.addresses))
+    places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses)) or "nothing"))
+    if os.fork():
+        return 0
+    os.setsid()
+    until = time.monotonic() + GUARD_SECONDS
+    while time.monotonic() < until:
+        take_off_parked(Work(places, "guard", boottime() + 60))
+        time.sleep(1)
+    os._exit(0)
+
+
+def take_off_parked(work: Work) -> None:
+    """Remove parked addresses that something put on an interface: unheard as they are, they mislead who looks."""
+    there = [held for held in addresses() if held.ip in work.policy.addresses]
+    if not there:
+        return
+    lock = os.open(work.places.run + "/lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return  # a change is under way, perhaps the one that gives the address back
     silenced = parked(work)
     names = {link.index: link.name for link in links().values()}
-    for held in addresses():
-        if held.ip in silenced and held.ip in work.policy.addresses:
+    for held in there:
+        if held.ip in silenced and held.index in names:
             remove_address(held, names[held.index])
-            places.log(f"took {held.ip} off {names[held.index]}: it came up at boot")
-    return 0
+            work.places.log(f"took {held.ip} off {names[held.index]}: it is parked")
+    os.close(lock)
 
 
 def unpark(places: Places, ip: str) -> int:

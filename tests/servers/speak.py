@@ -69,7 +69,8 @@ class Speaker:
 
     def hang_up(self, within: float = 10) -> int:
         """Close its stdin and wait for its end."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         try:
             self.process.stdin.close()
         except BrokenPipeError:

@@ -34,8 +34,14 @@ class TwoServers:
         serve = [{"path": str(self.path)}]
         self.from_home = Home(_made(top / "from"), serve=serve, content_user=None)
         self.within = ["unshare", "-m", "sh", "-c", f'mount --bind {top / "source"} {top / "live"} && exec "$@"', "sh"]
-        command = shlex.join([*self.within, python, "-IS", str(HELPER), "--root", str(self.from_home.root), "serve-content"])
-        self.sshd = Sshd(_made(top / "sshd"), forced=command.replace('"', '\\"'))
+        self.asked = top / "asked"
+        serve = shlex.join(
+            [*self.within, python, "-IS", str(HELPER), "--root", str(self.from_home.root), "serve-content"]
+        )
+        script = top / "serve"
+        script.write_text(f'#!/bin/sh\necho "$SSH_ORIGINAL_COMMAND" >> {self.asked}\nexec {serve}\n')
+        script.chmod(0o755)
+        self.sshd = Sshd(_made(top / "sshd"), forced=str(script))
         self.to_home = Home(_made(top / "to"))
         self.to_home.state.mkdir()
         key = make_key(self.to_home.state / "content_key")

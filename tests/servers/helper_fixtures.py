@@ -1,0 +1,105 @@
+"""Fixtures of the helper's tests: a home, a speaker, a network segment, two servers; and the Pythons to run it with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.segment import Segment
+from tests.servers.speak import Home, Speaker
+from tests.servers.two_servers import TwoServers, two_servers
+
+
+def pythons() -> list[str]:
+    """This Python, and the oldest that servers have, where there is one."""
+    old = [shutil.which("python3.6"), *map(str, Path.home().glob(".pyenv/versions/3.6*/bin/python3.6"))]
+    works = [
+        path for path in old if path and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
+    ]
+    return [sys.executable, *works[:1]]
+
+
+def need_root() -> None:
+    """Fail in CI, skip elsewhere, without root."""
+    if os.geteuid() != 0:
+        sentence = "namespaces and users need root"
+        if os.environ.get("CI"):
+            pytest.fail(sentence, pytrace=False)
+        pytest.skip(sentence)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A server's root with the default policy."""
+    return Home(tmp_path / "root")
+
+
+@pytest.fixture
+def speak() -> Iterator[Callable[..., Speaker]]:
+    """Starts helper processes that end with the test."""
+    started: list[Speaker] = []
+
+    def start(*args: Any, **more: Any) -> Speaker:
+        started.append(Speaker(*args, **more))
+        return started[-1]
+
+    yield start
+    for speaker in started:
+        speaker.hang_up()
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    """A network segment in namespaces."""
+    need_root()
+    made = Segment()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def two() -> Iterator[TwoServers]:
+    """A source and a destination with a real sshd between."""
+    need_root()
+    with two_servers() as made:
+        yield made
+
+
+class Syslog:
+    """Hears what helpers send to syslog."""
+
+    def __init__(self, home: Home) -> None:
+        (home.root / "dev").mkdir()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(home.root / "dev/log"))
+        self._socket.settimeout(0.2)
+        self._heard: list[str] = []
+
+    @property
+    def lines(self) -> list[str]:
+        """Everything heard so far."""
+        while True:
+            try:
+                self._heard.append(self._socket.recv(65536).decode())
+            except TimeoutError:
+                return self._heard
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
+
+@pytest.fixture
+def syslog(home: Home) -> Iterator[Syslog]:
+    """Of the home."""
+    made = Syslog(home)
+    yield made
+    made.close()
