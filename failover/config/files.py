@@ -61,6 +61,15 @@ def unsafe_secret(file: Path) -> str | None:
     return None
 
 
+def unsafe_place(place: Path) -> str | None:
+    """Why a folder or file that decides whom to trust isn't safe: somebody else may write it. None where it isn't."""
+    try:
+        status = place.stat()
+    except OSError:
+        return None
+    return f"{place}: {why}; {_mend(status, place)}" if (why := writable(status)) else None
+
+
 def unsafe_keys(folder: Path) -> list[str]:
     """What is wrong with the private keys in a folder and its sub-folders; OpenSSH refuses such keys too."""
     found: list[str] = []
@@ -71,11 +80,11 @@ def unsafe_keys(folder: Path) -> list[str]:
             status = file.stat()
         except OSError:
             continue
-        allowed = 0o022 if file.suffix == ".pub" else 0o077
+        allowed = 0o022 if file.suffix == ".pub" else 0o037  # the daemon's group may read what only root changes
         if status.st_mode & allowed:
             mode = stat.S_IMODE(status.st_mode)
             found.append(f"{file}: others may {'write' if allowed == 0o022 else 'use'} this key (mode {mode:04o}); "
-                         f"run chmod go{'-w' if allowed == 0o022 else '='} {file}")  # fmt: skip
+                         f"run chmod g-w,o{'-w' if allowed == 0o022 else '='} {file}")  # fmt: skip
     return found
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from failover.config.checked import Checked, at, check
 from failover.config.config import Config
 from failover.config.crosschecks import crosscheck, crosscheck_common, crosscheck_sites
-from failover.config.files import config_bytes, unsafe_keys, unsafe_secret
+from failover.config.files import config_bytes, unsafe_keys, unsafe_place, unsafe_secret
 from failover.config.messages import closest
-from failover.config.model import CommonConfig, SiteConfig, WholeConfig
-from failover.config.prepare import prepared, with_automation
+from failover.config.model import CommonConfig, SiteConfig, StoreSection, WholeConfig
+from failover.config.prepare import prepared, with_automation, with_monitor
 from failover.config.problem import Problem
 from failover.config.references import Declared
 from failover.config.secrets import locate, named
 from failover.config.strict_yaml import Document, NotYaml, read
 from failover.config.strict_yaml import Path as Where
-from failover.config.warnings import warnings_of
+from failover.config.warnings import absent_secrets, warnings_of
 from failover.errors import ConfigError
 
 SITES = "sites.d"
@@ -64,21 +64,22 @@ def load(path: str | Path, *, trusted: bool = False) -> Config:
     for number, where, sentence in crosscheck_sites([(file.shown, site) for file, site in sites]):
         problems += at([(where, sentence)], sites[number][0].document, sites[number][0].shown)
     if not trusted and shared is not None and files and files[0].common is not None:
-        keys = [(("store", "keys"), why) for why in unsafe_keys(Path(shared.store.keys))]
-        problems += at(keys, files[0].document, files[0].shown)
+        problems += at(_unsafe_store(shared.store), files[0].document, files[0].shown)
     if not problems and not sites:
         problems.append(Problem(str(main), 1, 1, "", f"there is no site in it, nor in {SITES}/*.yaml beside it"))
     if problems or common is None or common.model is None:
         raise ConfigError([str(one) for one in _sorted(problems, str(main))])
-    made = tuple(with_automation(file.site.model) for file in files if file.site is not None and file.site.model)
-    warnings = [
-        str(one)
-        for file in files
-        if file.site is not None and file.site.model is not None
-        for one in at(warnings_of(file.site.model, common.model), file.document, file.shown)
-    ]
+    made = [file.site.model for file in files if file.site is not None and file.site.model is not None]
+    warnings: list[Problem] = []
+    for file in files:
+        if file.site is not None and file.site.model is not None:
+            warnings += at(warnings_of(file.site.model, common.model), file.document, file.shown)
+        if not trusted:
+            warnings += at(absent_secrets(file.document.value, main.parent), file.document, file.shown)
     texts = tuple((file.shown, file.text) for file in files)
-    return Config(main, common.model, made, texts, tuple(warnings))
+    store = common.model.store
+    whole = tuple(with_monitor(with_automation(site), store) for site in made)
+    return Config(main, common.model, whole, texts, tuple(str(one) for one in _sorted(warnings, str(main))))
 
 
 def _read(name: Path, main: Path, alone: bool, problems: list[Problem], trusted: bool) -> _File | None:
@@ -129,6 +130,14 @@ def _unsafe(value: object, beside: Path) -> Iterable[tuple[Where, str]]:
     for where, name in named(value):
         if why := unsafe_secret(locate(name, beside)):
             yield where, why
+
+
+def _unsafe_store(store: StoreSection) -> Iterable[tuple[Where, str]]:
+    for key, place in (("keys", store.keys), ("known_hosts", store.known_hosts)):
+        if why := unsafe_place(Path(place)):
+            yield ("store", key), why
+    for why in unsafe_keys(Path(store.keys)):
+        yield ("store", "keys"), why
 
 
 def _sorted(problems: Iterable[Problem], main: str) -> list[Problem]:

@@ -1,16 +1,19 @@
-"""What the config leaves to us to fill in: people by name, and timers by profile."""
+"""What the config leaves to us to fill in: people by name, timers by profile, what is the same for every monitor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path as PathOnDisk
 from typing import Any
 
 from failover.config.messages import did_you_mean
-from failover.config.model import SiteConfig
+from failover.config.model import SiteConfig, StoreSection
 from failover.config.strict_yaml import Path
 from failover.decide import when as conditions
 from failover.decide.when import WhenError
 from failover.model import Mode
+from failover.probes import AnyProbe
+from failover.probes.local import LocalProbe
 
 PROFILES: Mapping[str, Mapping[str, object]] = {
     "default": {"every": "500ms", "timeout": "700ms", "confirm_every": "100ms", "fall": 3, "rise": 2},
@@ -56,6 +59,20 @@ def with_automation(site: SiteConfig) -> SiteConfig:
         for name, plan in site.plans.items()
     }
     return site.model_copy(update={"plans": plans})
+
+
+def with_monitor(site: SiteConfig, store: StoreSection) -> SiteConfig:
+    """The site with what its ``local`` checks leave out: the journal's folder, and every service address."""
+
+    def filled(check: AnyProbe) -> AnyProbe:
+        if not isinstance(check, LocalProbe):
+            return check
+        folder = check.state_dir if "state_dir" in check.model_fields_set else PathOnDisk(store.path)
+        return check.model_copy(
+            update={"state_dir": folder, "addresses": check.addresses or tuple(sorted(site.addresses))}
+        )
+
+    return site.model_copy(update={"checks": {name: filled(check) for name, check in site.checks.items()}})
 
 
 def _is_quick(check: object) -> bool:

@@ -83,7 +83,15 @@ def _copies(site: SiteConfig) -> Found:
     ahead = site.watch.ahead_every
     for name, plan in site.plans.items():
         for number, step in enumerate(plan.steps):
-            if isinstance(step, ContentSynced) and step.stale < ahead:
+            if not isinstance(step, ContentSynced):
+                continue
+            if step.recent > step.stale:
+                yield (
+                    ("plans", name, "steps", number, step.kind, "recent"),
+                    f"a copy compared {format_span(step.recent)} ago would be taken as it is, and counts as stale "
+                    f"after {format_span(step.stale)} (stale)",
+                )
+            if step.stale < ahead:
                 yield (
                     ("plans", name, "steps", number, step.kind, "stale"),
                     f"a copy counts as stale after {format_span(step.stale)}, and is compared with its source every "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from failover.config.crosschecks_addresses import another_segment
+from failover.config.crosschecks_checks import unwatched
 from failover.config.model import CommonConfig, SiteConfig
 from failover.config.references import Found
 from failover.config.secrets import locate, named
@@ -16,6 +17,7 @@ from failover.recover.steps import AddressHeld, Answers, Released
 def warnings_of(site: SiteConfig, _common: CommonConfig) -> Found:
     """Every such thing of a site, with its place."""
     yield from another_segment(site)
+    yield from unwatched(site)
     yield from _nobody_starts(site)
     for name, plan in site.plans.items():
         role = site.roles.get(plan.role or name)
@@ -35,7 +37,10 @@ def absent_secrets(value: object, beside: Path) -> Found:
         except PermissionError:
             continue
         if not there:
-            yield where, f"there is no file {file} yet"
+            yield (
+                where,
+                f"there is no file {file}, which this needs; write it, or give it to the daemon as a credential",
+            )
 
 
 def _waits(site: SiteConfig, step: Released, home: str, where: tuple[str | int, ...]) -> Found:
