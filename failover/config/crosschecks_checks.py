@@ -60,8 +60,8 @@ def _starts_anew(site: SiteConfig) -> Found:
             if check is not None and check.fails_over and server in (role.home, role.standby):
                 yield (
                     ("plans", name, "when"),
-                    f"the check {each} looks at {server}, whoever has the role {called}: once the role has moved it says nothing "
-                    f"of the new holder; write 'role: {called}' and {{holder}} in it",
+                    f"the check {each} looks at {server}, whoever has the role {called}: once the role has moved it "
+                    f"says nothing of the new holder; write 'role: {called}' and {{holder}} in it",
                 )
 
 
