@@ -23,6 +23,8 @@ MAX_NODES = 400_000
 
 Path = tuple[str | int, ...]
 KEY = "\0key"
+_NOT_ALLOWED = re.compile("[^\\t\\n\\r -~\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""YAML 1.2.2, 5.1: what isn't printable."""
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may be built without libyaml
 
 _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
@@ -106,9 +108,13 @@ def read(data: bytes) -> Document:
         column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
         sentence = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise NotYaml(line, column, (), sentence) from None
+    if found := _NOT_ALLOWED.search(text):
+        before = text[: found.start()]
+        line, column = before.count("\n") + 1, found.start() - before.rfind("\n")
+        raise NotYaml(line, column, (), f"not YAML: the control character U+{ord(found[0]):04X} is not allowed")
     try:
         root = _Composer(yaml.parse(text, Loader=_PARSER)).document()
-    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
+    except yaml.MarkedYAMLError as error:
         line, column, sentence = not_yaml(error, text)
         raise NotYaml(line, column, (), sentence) from None
     writer = _Writer(text)

@@ -23,12 +23,8 @@ _PLAINLY = {
 }
 
 
-def not_yaml(error: yaml.MarkedYAMLError | yaml.reader.ReaderError, text: str) -> tuple[int, int, str]:
+def not_yaml(error: yaml.MarkedYAMLError, text: str) -> tuple[int, int, str]:
     """Line and column, from 1, and a sentence."""
-    if isinstance(error, yaml.reader.ReaderError):
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, error.position - before.rfind("\n")
-        return line, column, f"not YAML: the control character U+{ord(text[error.position]):04X} is not allowed"
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return 1, 1, f"not YAML: {error.problem or error}"
