@@ -27,7 +27,7 @@ servers:
 roles:
   web: {{home: web, standby: web-backup}}
 checks:
-  website: {{kind: http, role: web, url: "http://127.77.9.11:9/", every: {every}}}
+  website: {{kind: http, role: web, url: "http://{{holder}}:9/", every: {every}}}
 plans:
   web: {{when: website is down, mode: propose, steps: [answers: {{check: website}}]}}
 channels:
