@@ -23,6 +23,7 @@ from failover.errors import ConfigError
 
 SITES = "sites.d"
 MOST_FILES = 1000
+_NEVER_EMPTY = frozenset(name for name, info in SiteConfig.model_fields.items() if info.is_required())
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Config:
     main = Path(path)
     names = [main, *sorted((main.parent / SITES).glob("*.yaml"))][: MOST_FILES + 1]
     problems: list[Problem] = []
-    read_files = [_read(name, main, len(names) == 1, problems, trusted) for name in names]
+    read_files = [_read(name, main, problems, trusted) for name in names]
     files = [file for file in read_files if file is not None]
     common = next((file.common for file in files if file.common is not None), None)
     shared = common.rest if common is not None else None
@@ -82,7 +83,7 @@ def load(path: str | Path, *, trusted: bool = False) -> Config:
     return Config(main, common.model, whole, texts, tuple(str(one) for one in _sorted(warnings, str(main))))
 
 
-def _read(name: Path, main: Path, alone: bool, problems: list[Problem], trusted: bool) -> _File | None:
+def _read(name: Path, main: Path, problems: list[Problem], trusted: bool) -> _File | None:
     """One file's parts, checked each for itself."""
     shown = str(name)
     try:
@@ -111,7 +112,7 @@ def _read(name: Path, main: Path, alone: bool, problems: list[Problem], trusted:
     else:
         wrong = [((key,), f"{key!r} is common to all sites; it belongs into {main}") for key in shared]
         problems += at(wrong, document, shown)
-    if own or name != main or alone:
+    if own or name != main:
         site = check(SiteConfig, own, document, shown)
         problems += site.problems
     return _File(shown, text, document, common, site)
@@ -122,7 +123,8 @@ def _declared(document: Document) -> Declared:
     found: dict[str, set[str] | None] = {}
     for section, value in document.value.items():
         meant = section if section in WholeConfig.model_fields else closest(section, WholeConfig.model_fields)
-        found[meant or section] = set(value) if isinstance(value, dict) else None
+        readable = isinstance(value, dict) and (value or section not in _NEVER_EMPTY)
+        found[meant or section] = set(value) if readable else None
     return found
 
 

@@ -76,10 +76,11 @@ def tell(error: ErrorDetails, model: type[BaseModel], document: Document) -> Tol
         return Told(path, _NOTHING)
     if kind == "too_short" and not given:
         return Told(path, "it is empty; it needs at least one")
-    words = _SAYS.get(kind)
+    words = "is not text" if kind == "string_type" and isinstance(given, dict | list) else _SAYS.get(kind)
     if words is None:
         return Told(path, f"{_shown(given)}: {error['msg'].replace('Input should', 'it should')}")
-    return Told(path, f"{_shown(given)} {words.format(**_limits(context, place))}")
+    advice = f"; write it as [{given}]" if kind in ("list_type", "tuple_type") and isinstance(given, str) else ""
+    return Told(path, f"{_shown(given)} {words.format(**_limits(context, place))}{advice}")
 
 
 FORMS = {

@@ -51,7 +51,7 @@ def find(loc: tuple[int | str, ...], model: type[BaseModel], document: Document)
         )
         if not there and number < len(loc) - 1:
             continue  # a word of pydantic's own, as the name of a union's member
-        if not there and _below(owner, part)[0] is None:
+        if not there and (isinstance(part, int) or _below(owner, part)[0] is None):
             continue
         path = (*path, part)
         value = value[part] if there else None

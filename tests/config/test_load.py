@@ -85,7 +85,7 @@ def test_problems_of_all_files_come_at_once_in_the_order_of_their_places(tmp_pat
 def test_a_config_without_any_site_says_where_one_belongs(tmp_path: Path) -> None:
     write(tmp_path / "sites.d/readme.txt", "")
     main = write(tmp_path / "failover.yaml", {"console": {"listen": None}})
-    assert any("the key 'site' is missing" in problem for problem in refused(main))
+    assert refused(main) == ["failover.yaml:1:1: there is no site in it, nor in sites.d/*.yaml beside it"]
 
 
 def test_the_same_config_has_the_same_sum_and_any_other_another(tmp_path: Path) -> None:
@@ -243,3 +243,40 @@ def test_a_thousand_wrong_checks_are_all_named_within_a_second(tmp_path: Path) -
     assert time.process_time() - began < 2.0
     assert len(problems) == 1000
     assert all(problem.endswith("unknown key 'evry'; did you mean 'every'?") for problem in problems)
+
+
+# asking it ------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_is_had_by_name_and_the_only_one_without(tmp_path: Path) -> None:
+    config = loaded(tmp_path)
+    assert config.site() is config.site("bureau") is config.sites[0]
+    with pytest.raises(LookupError, match="there is no site 'burau'; there is bureau"):
+        config.site("burau")
+
+
+def test_witnesses_may_have_names_of_their_own(tmp_path: Path) -> None:
+    config = loaded(tmp_path, witnesses={"gateway": {"kind": "ping", "address": "10.77.0.1"}})
+    assert list(config.sites[0].named_witnesses) == ["gateway"]
+
+
+def test_a_run_that_ends_without_a_look_is_a_warning(tmp_path: Path) -> None:
+    plan = {**GOOD["plans"]["web"], "steps": GOOD["plans"]["web"]["steps"][:-1]}
+    (warning,) = loaded(tmp_path, plans={"web": plan}).warnings
+    assert "plans.web.steps: the last step isn't 'answers'" in warning
+
+
+def test_a_standby_that_no_check_looks_at_is_a_warning(tmp_path: Path) -> None:
+    checks = {name: check for name, check in GOOD["checks"].items() if name != "standby"}
+    (warning,) = loaded(tmp_path, checks=checks).warnings
+    assert "roles.web.standby: no check looks at web-backup" in warning
+
+
+def test_pinned_host_keys_that_others_may_write_are_refused(tmp_path: Path) -> None:
+    pins = write(tmp_path / "known_hosts", "")
+    path = write(tmp_path / "failover.yaml", good(store={"keys": "/nowhere", "known_hosts": str(pins)}))
+    assert load(path).sites
+    pins.chmod(0o646)
+    (problem,) = refused(path)
+    assert "store.known_hosts: " in problem
+    assert "everybody may write it (mode 0646)" in problem
