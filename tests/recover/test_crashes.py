@@ -225,7 +225,7 @@ def test_two_crashes_in_a_row_end_well_too(folders: Iterator[Path]) -> None:
 def test_a_proof_that_is_skipped_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted = proof.Evidence("planted: silence is taken for proof", None, "")
     for module in ("released", "address_held"):
-        monkeypatch.setattr(f"failover.recover.steps.{module}.evidence", lambda _scene, _name: planted)
+        monkeypatch.setattr(f"failover.recover.steps.{module}.evidence", lambda _scene, _name, **_: planted)
     bureau = Bureau(tmp_path)
     bureau.world.cut |= {("monitor", "web"), ("web-backup", "web")}
     bureau.recover()

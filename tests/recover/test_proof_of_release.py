@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,21 @@ def test_a_switch_never_fences(build: Build) -> None:
     assert run.state is RunState.UNDONE, run.reason
     assert bureau.world.hosts["web"].on
     assert bureau.holds == "web"
+
+
+def test_an_address_that_is_gone_but_could_come_back_is_no_proof(build: Build) -> None:
+    bureau = build(fence=True)
+    bureau.break_web()
+    server = bureau.servers["web"]
+
+    def only_remove(args: dict[str, Any]) -> Any:
+        server.host.held.pop(args["ip"], None)  # nothing silences it: whatever manages the network may put it back
+        return server._ask_address(args["ip"])
+
+    server._change_address = only_remove
+    run = bureau.recover()
+    assert run.state is RunState.DONE, run.reason
+    assert not bureau.world.hosts["web"].on
 
 
 def test_a_release_that_never_proves_itself_goes_on_to_the_fence(build: Build) -> None:
