@@ -536,13 +536,13 @@ Link = NamedTuple(
 )
 
 
-def netlink(kind: int, flags: int, body: bytes) -> List[bytes]:
-    """One request to the kernel's routing; the bodies that it answers with.
+def netlink(kind: int, flags: int, body: bytes, protocol: int = 0) -> List[bytes]:
+    """One request to the kernel's routing, or another protocol of netlink; the bodies that it answers with.
 
     Raises:
         OSError: as the kernel says it.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as sock:
         sock.settimeout(5)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         sock.bind((0, 0))
@@ -565,12 +565,17 @@ def netlink(kind: int, flags: int, body: bytes) -> List[bytes]:
 
 def attributes(body: bytes, start: int) -> Dict[int, bytes]:
     """The attributes of a message, by number."""
-    found = {}
+    return dict(attribute_list(body, start))
+
+
+def attribute_list(body: bytes, start: int = 0) -> List[Tuple[int, bytes]]:
+    """The attributes of a message, in order."""
+    found = []
     while start + 4 <= len(body):
         length, kind = struct.unpack_from("=HH", body, start)
         if length < 4:
             break
-        found[kind & 0x3FFF] = body[start + 4 : start + length]
+        found.append((kind & 0x3FFF, body[start + 4 : start + length]))
         start += (length + 3) & ~3
     return found
 
@@ -843,24 +848,33 @@ def silence_rules(ips: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parked(work: Work) -> List[str]:
-    """The addresses that are silenced now, as the kernel has it.
+NETLINK_NETFILTER, NFT_GETSETELEM, NFPROTO_INET, NFPROTO_ARP = 12, 10 << 8 | 13, 1, 3
+
+
+def set_elements(family: int, name: str) -> List[bytes]:
+    """The elements of a set in our nftables table of a family; none when there is no such set or table."""
+    body = (
+        struct.pack("=BBH", family, 0, 0) + attribute(1, TABLE.encode() + b"\0") + attribute(2, name.encode() + b"\0")
+    )
+    try:
+        answers = netlink(NFT_GETSETELEM, NLM_DUMP, body, NETLINK_NETFILTER)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Refused("no-nft", f"the kernel doesn't say what is parked: {plain(error)}") from None
+    elements = [element for answer in answers for _, element in attribute_list(attributes(answer, 4).get(3, b""))]
+    return [attributes(attributes(element, 0)[1], 0)[1] for element in elements]
+
+
+def parked() -> List[str]:
+    """The addresses that are silenced now, as the kernel has it; no tool and no disk needed to know.
 
     Raises:
         Refused: ``no-nft``: it can't be asked.
     """
-    try:
-        code, said = work.run(["nft", "list", "table", "inet", TABLE])
-    except OSError as error:
-        raise Refused("no-nft", f"nft can't be run: {plain(error)}") from None
-    if code:
-        if "No such file" in said:
-            return []
-        raise Refused("no-nft", f"nft doesn't say what is parked: {said.strip()[:300]}")
-    found: List[str] = []
-    for elements in re.findall(r"elements = \{([^}]*)\}", said):
-        found += [element.strip() for element in elements.split(",")]
-    return found
+    heard = set(set_elements(NFPROTO_ARP, "v4"))
+    v4 = [socket.inet_ntop(socket.AF_INET, ip) for ip in set_elements(NFPROTO_INET, "v4") if ip in heard]
+    return sorted(v4) + sorted(socket.inet_ntop(socket.AF_INET6, ip) for ip in set_elements(NFPROTO_INET, "v6"))
 
 
 def set_parked(work: Work, ips: Iterable[str]) -> None:
@@ -879,7 +893,7 @@ def set_parked(work: Work, ips: Iterable[str]) -> None:
 PROBE_SECONDS = 0.06
 
 
-def address_state(work: Work, entry: Answer) -> Answer:
+def address_state(entry: Answer) -> Answer:
     """How an address stands on this server."""
     there = links()
     names = {link.index: link for link in there.values()}
@@ -892,7 +906,7 @@ def address_state(work: Work, entry: Answer) -> Answer:
     state["tentative"] = any(held.flags & IFA_F_TENTATIVE and not held.flags & IFA_F_DADFAILED for held in found)
     state["dadfailed"] = any(held.flags & IFA_F_DADFAILED for held in found)
     try:
-        state["parked"] = entry["ip"] in parked(work)
+        state["parked"] = entry["ip"] in parked()
     except Refused as error:
         state["parked"], state["problem"] = False, str(error)
     return state
@@ -901,7 +915,7 @@ def address_state(work: Work, entry: Answer) -> Answer:
 def ask_address(work: Work, args: Args) -> Answer:
     """Whether an address is here; with ``probe``, also who else answers for it."""
     entry = work.policy.address(args["ip"])
-    state = address_state(work, entry)
+    state = address_state(entry)
     if args.get("probe"):
         link = links().get(entry["interface"])
         if link is None or not link.carrier:
@@ -929,7 +943,7 @@ def release(work: Work, entry: Answer) -> Answer:
     problem = None
     try:
         try:
-            others = parked(work)
+            others = parked()
         except Refused:
             others = []
         if entry["ip"] not in others:
@@ -944,7 +958,7 @@ def release(work: Work, entry: Answer) -> Answer:
     for held in addresses():
         if held.ip == entry["ip"]:
             remove_address(held, names[held.index])
-    state = address_state(work, entry)
+    state = address_state(entry)
     if state["held"]:
         raise Failed("still-held", "{} is still on {}".format(entry["ip"], state["interface"]), state)
     if not state["parked"]:
@@ -970,13 +984,13 @@ def hold(work: Work, entry: Answer, prefix: Optional[int]) -> Answer:
         raise Refused("wrong-interface", "{} is on {} already, not on {}".format(ip, "".join(elsewhere), name))
     if prefix is None:
         prefix = network_of(ip, [held for held in everywhere if held.index == link.index and held.ip != ip], name)
-    silenced = parked(work)
+    silenced = parked()
     good = bool(there) and there[0].prefix == prefix and not there[0].flags & (IFA_F_DADFAILED | IFA_F_TENTATIVE)
     if not good or ip in silenced:
         others = who_answers(link, ip, PROBE_SECONDS, stop_at_first=True)
         if others:
             sentence = "{} answers for {} already".format(" and ".join(others), ip)
-            raise Refused("address-taken", sentence, dict(address_state(work, entry), answered_by=others))
+            raise Refused("address-taken", sentence, dict(address_state(entry), answered_by=others))
         work.begin()
         if there and not good:
             remove_address(there[0], name)
@@ -988,10 +1002,10 @@ def hold(work: Work, entry: Answer, prefix: Optional[int]) -> Answer:
                 change_address(RTM_NEWADDR, link.index, ip, prefix)
         except (OSError, Refused) as error:
             set_parked(work, set(silenced) | {ip})
-            raise Failed("not-added", f"{ip}/{prefix} on {name}: {plain(error)}", address_state(work, entry)) from None
+            raise Failed("not-added", f"{ip}/{prefix} on {name}: {plain(error)}", address_state(entry)) from None
     work.begin()
     send_frames(link, ip)
-    state = address_state(work, entry)
+    state = address_state(entry)
     if not state["held"] or state["dadfailed"]:
         raise Failed("not-held", f"{ip} was added to {name} and isn't usable there", state)
     start_announcer(work.places, ip, name)
@@ -1016,6 +1030,16 @@ def announcer_file(places: Places, ip: str) -> str:
 ANNOUNCE_AT_SECONDS = [1, 2, 5, 10] + list(range(60, 601, 60))
 
 
+def detach() -> None:
+    """Hold nothing of the session that one was started in."""
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, 4096)
+    os.chdir("/")
+
+
 def start_announcer(places: Places, ip: str, interface: str) -> None:
     """Go on announcing, in a process that outlives this session and holds nothing of it."""
     name = os.urandom(8).hex()
@@ -1028,15 +1052,10 @@ def start_announcer(places: Places, ip: str, interface: str) -> None:
         os.waitpid(first, 0)
         return
     try:
-        os.setsid()
+        detach()
         if os.fork():
             os._exit(0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        null = os.open("/dev/null", os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
-        os.closerange(3, 4096)
-        os.chdir("/")
         argv = [sys.executable, "-IS", os.path.abspath(__file__)] + (["--root", places.root] if places.root else [])
         argv += ["announce", ip, interface, name]
         if not places.root and os.path.isdir("/run/systemd/system"):
@@ -1065,8 +1084,7 @@ def announce(places: Places, ip: str, interface: str, name: str) -> int:
         link = links().get(interface)
         if link is None or not any(held.ip == ip and held.index == link.index for held in addresses()):
             return 0
-        work = Work(places, "announce", boottime() + TOOL_SECONDS)
-        if ip in parked(work):
+        if ip in parked():
             return 0
         try:
             send_frames(link, ip)
@@ -1158,10 +1176,10 @@ def fact_addresses(_: Work) -> List[Answer]:
     ]
 
 
-def fact_parked(work: Work) -> List[str]:
+def fact_parked(_: Work) -> List[str]:
     """Silenced addresses."""
     try:
-        return parked(work)
+        return parked()
     except Refused:
         return []  # what can't be shown to be silenced isn't
 
@@ -3085,11 +3103,11 @@ def guard(places: Places, late: bool) -> int:
     except FileExistsError:
         sys.stderr.write("the addresses were parked at boot; nothing is done now\n")
         return 0
-    set_parked(work, set(parked(work)) | set(work.policy.addresses))
+    set_parked(work, set(parked()) | set(work.policy.addresses))
     places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses)) or "nothing"))
     if os.fork():
         return 0
-    os.setsid()
+    detach()
     until = time.monotonic() + GUARD_SECONDS
     while time.monotonic() < until:
         take_off_parked(Work(places, "guard", boottime() + 60))
@@ -3108,7 +3126,7 @@ def take_off_parked(work: Work) -> None:
     except BlockingIOError:
         os.close(lock)
         return  # a change is under way, perhaps the one that gives the address back
-    silenced = parked(work)
+    silenced = parked()
     names = {link.index: link.name for link in links().values()}
     for held in there:
         if held.ip in silenced and held.index in names:

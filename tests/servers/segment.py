@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import signal
 import subprocess
+import sys
 from typing import Any
 
 _libc = ctypes.CDLL(None)
@@ -35,6 +35,7 @@ class Machine:
         self.mac = f"02:00:00:00:00:{number:02x}"
         self.ipv4, self.ipv6 = f"10.77.0.{number}", f"fd77::{number}"
         self._process = namespace()
+        self._servers: list[subprocess.Popen[bytes]] = []
         self.prefix = ["nsenter", "-t", str(self._process.pid), "-n"]
 
     @property
@@ -67,17 +68,35 @@ class Machine:
         found: list[dict[str, Any]] = json.loads(self.run(f"ip -j neigh show {ip}"))
         return str(found[0]["lladdr"]) if found and "lladdr" in found[0] else None
 
-    def pings(self, ip: str) -> bool:
-        """Whether an address answers it."""
-        command = [*self.prefix, "ping", "-c1", "-W1", ip]
-        return subprocess.run(command, capture_output=True, timeout=5, check=False).returncode == 0
+    def reaches(self, ip: str, port: int = 80) -> str | None:
+        """Who greets at a port, or None when nobody does within half a second."""
+        script = (
+            "import socket,sys\n"
+            "try: print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.5).recv(100).decode())\n"
+            "except OSError: print()"
+        )
+        return self.run(sys.executable, "-c", script, ip, str(port)).strip() or None
+
+    def greet(self, port: int = 80) -> None:
+        """Greet with its own name whoever connects to a port, at any address it has."""
+        script = (
+            "import socket,sys\n"
+            "s = socket.create_server(('::', int(sys.argv[2])), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+            "print('ready', flush=True)\n"
+            "while True:\n  c, _ = s.accept(); c.sendall(sys.argv[1].encode()); c.close()"
+        )
+        process = self.start(sys.executable, "-c", script, self.name, str(port))
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        self._servers.append(process)
 
     def end(self) -> None:
         """Switch it off."""
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        for process in (*self._servers, self._process):
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 class Segment:
@@ -106,8 +125,3 @@ class Segment:
         """Switch everything off."""
         for machine in (*self._machines.values(), self.switch):
             machine.end()
-
-
-def need_root() -> str | None:
-    """Why segments can't be made here."""
-    return None if os.geteuid() == 0 else "network namespaces need root"
