@@ -93,7 +93,7 @@ def _look_for(scene: Scene, name: str) -> Evidence:
             case FenceProof():
                 found, said = fenced(scene, scene.old)
             case PersonProof() if seen.held is None or ReadBack not in kinds:
-                found, said = _person(scene, name)
+                found, said = _person(scene)
             case SilenceProof():
                 found, said = _silence(scene, proof, address, seen)
             case _:
@@ -125,8 +125,13 @@ def fenced(scene: Scene, server: str) -> tuple[str | None, str]:
     return None, f"the fence of {server} says that it is {'on' if off is False else 'in an unknown state'}"
 
 
-def _person(scene: Scene, name: str) -> tuple[str | None, str]:
-    word = scene.word(f"released:{name}")
+def switched_off(server: str) -> str:
+    """The word by which a person says that a server is off: one word for all that it held."""
+    return f"off:{server}"
+
+
+def _person(scene: Scene) -> tuple[str | None, str]:
+    word = scene.word(switched_off(scene.old))
     return (f"{word.by} says so: {word.why}", "") if word else (None, "nobody confirmed it yet")
 
 

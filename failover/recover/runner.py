@@ -243,7 +243,7 @@ class Runner:
     # people ----------------------------------------------------------------------------------------------------
 
     def word(self, run: int, word: str, cause: Cause) -> RunView:
-        """A named person says something that the run may count on, for example ``released:www``.
+        """A named person says something that the run may count on, for example ``off:web``.
 
         Raises:
             NotFound. NotAllowed: no person says it, or it's no word of this run; lists its words.

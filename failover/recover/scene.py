@@ -102,7 +102,7 @@ class Scene:
     dry: bool = False
     """Changes are only listed: what earlier steps would have done is taken for done."""
     word: Callable[[str], Word | None] = field(default=lambda _word: None)
-    """A person's word given for this run, for example ``released:www``."""
+    """A person's word given for this run, for example ``off:web``."""
     made: Callable[[str, str], Sequence[Made]] = field(default=lambda _server, _verb: ())
     """The changes that this run made or tried so far, oldest first: server, verb. For what facts can't tell."""
     note: Callable[[str], None] = field(default=lambda _text: None)

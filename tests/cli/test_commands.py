@@ -145,14 +145,14 @@ async def test_a_waiting_run_is_confirmed_by_name(running: Bureau) -> None:
     busy = await failover(running, "switch", "web", "--yes")
     assert busy.code == 75
     assert "run 1" in busy.err
-    nonsense = await failover(running, "confirm", "1", "released:moon", "--why", "x")
+    nonsense = await failover(running, "confirm", "1", "off:moon", "--why", "x")
     assert nonsense.code == 77
-    assert "released:www" in nonsense.err
-    said = await failover(running, "confirm", "1", "released:www", "--why", "I pulled the plug")
+    assert "off:web" in nonsense.err
+    said = await failover(running, "confirm", "1", "off:web", "--why", "I pulled the plug")
     assert said.code == 0, said
     assert running.holds == "web-backup"
     shown = await failover(running, "runs", "show", "1")
-    assert f"{ME} says released:www: I pulled the plug" in shown.out
+    assert f"{ME} says off:web: I pulled the plug" in shown.out
 
 
 async def test_abort_and_the_reasons(running: Bureau) -> None:

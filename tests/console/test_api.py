@@ -177,7 +177,7 @@ async def test_every_route_of_the_api_is_answered(socket_path: Path, desk: ToyDe
     """No route is forgotten: each post acts once, and its cause is the person and the reason."""
     posts: dict[str, dict[str, object]] = {
         "/runs/1/resume": {"why": "x"}, "/runs/1/abort": {"why": "x"}, "/runs/1/mark-done": {"why": "x", "step": 2},
-        "/runs/1/word": {"why": "x", "word": "released:www"}, "/plans/web/ack": {"why": "x"},
+        "/runs/1/word": {"why": "x", "word": "off:web"}, "/plans/web/ack": {"why": "x"},
         "/maintenance/begin": {"why": "x", "lasts": "1h", "about": "web"}, "/maintenance/end": {"why": "x"},
         "/automation": {"why": "x", "on": True}, "/reload": {}, "/notify/test": {"channel": "robot"},
     }  # fmt: skip

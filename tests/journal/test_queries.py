@@ -67,16 +67,16 @@ def test_a_run_is_told_from_opening_to_end(journal: Journal, clock: Clock) -> No
 def test_a_run_waits_for_the_word_that_it_asked_for(journal: Journal, clock: Clock) -> None:
     open_run(journal)
     tell(journal, "step.started", step=1, title="www released by web")
-    tell(journal, "run.waiting", step=1, question="is web off?", word="released:www")
+    tell(journal, "run.waiting", step=1, question="is web off?", word="off:web")
     view = view_of(journal)
     assert view.state is RunState.WAITING
-    assert view.question == q.Question(1, "is web off?", "released:www", clock.now)
+    assert view.question == q.Question(1, "is web off?", "off:web", clock.now)
     tell(journal, "run.word", 7, "lin", step=1, word="coffee", why="late")
     assert view_of(journal).state is RunState.WAITING
-    tell(journal, "run.word", 7, "lin", step=1, word="released:www", why="I pulled the plug")
+    tell(journal, "run.word", 7, "lin", step=1, word="off:web", why="I pulled the plug")
     view = view_of(journal)
     assert (view.state, view.question) == (RunState.RUNNING, None)
-    assert [(word.word, word.by, word.why) for word in view.words][1] == ("released:www", "lin", "I pulled the plug")
+    assert [(word.word, word.by, word.why) for word in view.words][1] == ("off:web", "lin", "I pulled the plug")
 
 
 def test_a_stopped_run_that_is_resumed_runs_again(journal: Journal, clock: Clock) -> None:

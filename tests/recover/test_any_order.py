@@ -166,7 +166,7 @@ class AnyOrder(RuleBasedStateMachine):
         number = self._open_runs()[-1]
         old = self.world.hosts[str(self.bureau.end(number).old)]
         if word and not old.on:
-            self._let(lambda: self.bureau.runner.word(number, "released:www", LIN))
+            self._let(lambda: self.bureau.runner.word(number, "off:web", LIN))
         self._let(lambda: getattr(self.bureau.runner, then)(number, LIN))
 
     # what must always be so ------------------------------------------------------------------------------------

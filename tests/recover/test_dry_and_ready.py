@@ -80,7 +80,7 @@ def test_runs_in_threads_of_their_own_wait_for_nobody(build: Build) -> None:
     current = bureau.runner.current()
     assert current is not None
     assert current.number == view.number
-    bureau.runner.word(view.number, "released:www", LIN)
+    bureau.runner.word(view.number, "off:web", LIN)
     assert bureau.runner.wait_idle(10)
     assert bureau.end(view.number).state is RunState.DONE
     assert bureau.holds == "web-backup"

@@ -32,7 +32,7 @@ def test_a_web_server_that_only_the_monitor_cannot_reach_is_never_doubled(build:
     run = bureau.recover()
     assert run.state is RunState.WAITING
     assert run.question is not None
-    assert run.question.word == "released:www"
+    assert run.question.word == "off:web"
     assert "Is web switched off or unplugged?" in run.question.question
     assert bureau.holds == "web"
     assert not run.changes
@@ -85,10 +85,10 @@ def test_a_named_persons_word_lets_it_go_on(build: Build) -> None:
     run = bureau.recover()
     assert run.state is RunState.WAITING
     with pytest.raises(NotAllowed, match="named person"):
-        bureau.runner.word(run.number, "released:www", DAEMON)
-    with pytest.raises(NotAllowed, match="its words are released:www"):
-        bureau.runner.word(run.number, "released:mail", LIN)
-    bureau.runner.word(run.number, "released:www", LIN)
+        bureau.runner.word(run.number, "off:web", DAEMON)
+    with pytest.raises(NotAllowed, match="its words are off:web"):
+        bureau.runner.word(run.number, "off:mail", LIN)
+    bureau.runner.word(run.number, "off:web", LIN)
     run = bureau.resume(run.number)
     assert run.state is RunState.DONE, run.reason
     assert bureau.holds == "web-backup"
@@ -99,7 +99,7 @@ def test_a_word_does_not_outweigh_a_server_that_says_it_holds_the_address(build:
     bureau.break_web()
     bureau.world.cut.add(("monitor", "web"))
     run = bureau.recover()
-    bureau.runner.word(run.number, "released:www", LIN)
+    bureau.runner.word(run.number, "off:web", LIN)
     bureau.world.cut.clear()
     run = bureau.resume(run.number)
     assert run.state is RunState.DONE
@@ -113,7 +113,7 @@ def test_without_a_persons_word_in_the_config_none_counts(build: Build) -> None:
     run = bureau.recover()
     assert run.state is RunState.WAITING
     with pytest.raises(NotAllowed):
-        bureau.runner.word(run.number, "released:www", LIN)
+        bureau.runner.word(run.number, "off:web", LIN)
     bureau.runner.mark_done(run.number, 1, LIN)
     run = bureau.resume(run.number)
     assert run.state is RunState.UNDONE, "a step called done by hand is no proof either"

@@ -11,7 +11,7 @@ from failover.errors import NeedsPerson, ServerError, StepRefused
 from failover.model import RunKind, Span
 from failover.recover.address import Address, FenceProof, PersonProof, ReadBack
 from failover.recover.outcome import Outcome
-from failover.recover.proof import Evidence, evidence, read_back
+from failover.recover.proof import Evidence, evidence, read_back, switched_off
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
@@ -35,7 +35,7 @@ class Released(Step):
         """See :class:`Step`."""
         address = scene.addresses[self.address]
         accepted = any(isinstance(proof, PersonProof) for proof in address.release)
-        return (f"released:{self.address}",) if accepted else ()
+        return (switched_off(scene.old),) if accepted else ()
 
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`. Tries the proofs in the order of the config, each as long as it can still help."""
@@ -86,9 +86,9 @@ class Released(Step):
             )
         raise NeedsPerson(
             f"Is {scene.old} switched off or unplugged? {seen[0].upper()}{seen[1:]}. Go and see; if it is off, confirm "
-            f"`released:{self.address}`: then {scene.new} takes the address. While {scene.old} still runs, don't: two "
-            "servers would answer for it",
-            word=f"released:{self.address}",
+            f"`{switched_off(scene.old)}`: then {scene.new} takes the address. While {scene.old} still runs, don't: "
+            "two servers would answer for it",
+            word=switched_off(scene.old),
         )
 
     def undo(self, scene: Scene) -> Todo:
