@@ -16,8 +16,22 @@ from failover.probes import AnyProbe
 from failover.probes.local import LocalProbe
 
 PROFILES: Mapping[str, Mapping[str, object]] = {
-    "default": {"every": "500ms", "timeout": "700ms", "confirm_every": "100ms", "fall": 3, "rise": 2},
-    "fast": {"every": "200ms", "timeout": "400ms", "confirm_every": "50ms", "fall": 3, "rise": 2},
+    "default": {
+        "every": "500ms",
+        "timeout": "700ms",
+        "connect_timeout": "300ms",
+        "confirm_every": "100ms",
+        "fall": 3,
+        "rise": 2,
+    },
+    "fast": {
+        "every": "200ms",
+        "timeout": "400ms",
+        "connect_timeout": "150ms",
+        "confirm_every": "50ms",
+        "fall": 3,
+        "rise": 2,
+    },
 }
 """For ``http`` and ``tcp`` checks that a plan waits for: a page that is gone is known to be after 0.5 s, or 0.2 s."""
 

@@ -14,18 +14,28 @@ HEAD_START_SECONDS = 0.25
 """What an address gets before the next one of the same name is tried beside it (RFC 8305, 5)."""
 
 
-async def dial(host: str, port: int, family: Family = "any") -> Wire:
+async def dial(host: str, port: int, family: Family = "any", within_seconds: float | None = None) -> Wire:
     """A connection to ``host``; with several addresses, to the first of them that answers.
 
     Raises:
-        Unhealthy: it refuses, resets, or can't be reached.
+        Unhealthy: it refuses, resets, can't be reached, or took no connection ``within_seconds``.
         Undecidable: this machine is at fault: no name server, no route, no file descriptor.
     """
     done = track()
     done.enter("resolve")
     addresses = await resolve(host, port, family)
     done.enter("connect")
-    wire = await (_open(addresses[0]) if len(addresses) == 1 else _first(addresses))
+    opening = _open(addresses[0]) if len(addresses) == 1 else _first(addresses)
+    if within_seconds is None:
+        wire = await opening
+    else:
+        try:
+            async with asyncio.timeout(within_seconds) as deadline:
+                wire = await opening
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise Unhealthy(f"{spelled(host, port)} took no connection within {within_seconds:g} s") from None
     done.leave()
     return wire
 

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from failover import __version__
 from failover.errors import Undecidable, Unhealthy
+from failover.model import Span
 from failover.probes.base import Seen, Sight, track
 from failover.probes.http_expect import HttpExpect
 from failover.probes.http_transport import URL, BadURL, LookTransport, Request, Response
@@ -49,6 +50,12 @@ class HttpProbe(PlacedProbe):
         " to another host isn't followed then. `{holder}` and `{server}` may stand here.",
     )
     family: Family = Field(default="any", description="Which addresses of a name to use: `any`, `ipv4` or `ipv6`.")
+    connect_timeout: Span | None = Field(
+        default=None,
+        gt=0,
+        description="How long connecting alone may take: on one's own network a living server accepts at once, so that"
+        " one that lost its power is known before a slow page would be. Left out, `timeout` bounds all together.",
+    )
     method: Literal["GET", "HEAD"] = Field(default="GET", description="How to ask; `HEAD` brings no page.")
     headers: Mapping[str, str] = Field(default_factory=dict, description="Headers to send; not for secrets.")
     expect: HttpExpect = Field(default=HttpExpect(), description="What the reply must be like.")
@@ -151,7 +158,7 @@ class HttpProbe(PlacedProbe):
         if known is None:
             request = Request(self.method, url, headers={**_HEADERS, **self.headers})
             pins = {request.url.raw_host.decode(): connect} if connect else None
-            known = LookTransport(self._context, pins, self.family), request
+            known = LookTransport(self._context, pins, self.family, self.connect_timeout), request
             if len(self._prepared) >= _REMEMBERED:
                 self._prepared.clear()
             self._prepared[url, connect] = known

@@ -4,7 +4,7 @@ A look must test the connection and TLS each time, so httpx's pool, cookies, aut
 to it, and they cost ten times what the look does. Requests and responses stay httpx's own, so that this transport can
 stand under an ``httpx.AsyncClient`` as well.
 
-The time is the caller's to bound: no timeout is kept here.
+The time is the caller's to bound: none is kept here but, where asked for, that of connecting.
 """
 
 from __future__ import annotations
@@ -41,14 +41,20 @@ class LookTransport(httpx.AsyncBaseTransport):
         pins: the address to connect to for a host name, whatever its DNS says; the URL, ``Host``, SNI and the name on
             the certificate stay the name's. With pins, a host without one is refused.
         family: which addresses of a name may be used.
+        connect_seconds: how long connecting may take by itself.
     """
 
     def __init__(
-        self, context: Callable[[], ssl.SSLContext], pins: Mapping[str, str] | None = None, family: Family = "any"
+        self,
+        context: Callable[[], ssl.SSLContext],
+        pins: Mapping[str, str] | None = None,
+        family: Family = "any",
+        connect_seconds: float | None = None,
     ) -> None:
         self._context = context
         self._pins = pins
         self._family: Family = family
+        self._connect_seconds = connect_seconds
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The reply's head, its body still to be read from ``response.stream``; the caller closes the response.
@@ -64,7 +70,7 @@ class LookTransport(httpx.AsyncBaseTransport):
         to = host if self._pins is None else self._pins.get(host)
         if to is None:
             raise Unhealthy(f"the reply leads to {host}, for which no address is pinned")
-        wire = await dial(to, url.port or (443 if secure else 80), self._family)
+        wire = await dial(to, url.port or (443 if secure else 80), self._family, self._connect_seconds)
         try:
             done = track()
             if secure:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from failover.errors import Unhealthy
+from failover.model import Span
 from failover.probes.base import Seen, Sight, track
 from failover.probes.dial import dial
 from failover.probes.resolve import Family
@@ -24,6 +25,12 @@ class TcpProbe(AddressedProbe):
     kind: Literal["tcp"] = "tcp"
     port: int = Field(ge=1, le=65535, description="The port to connect to.")
     family: Family = Field(default="any", description="Which addresses of a name to use: `any`, `ipv4` or `ipv6`.")
+    connect_timeout: Span | None = Field(
+        default=None,
+        gt=0,
+        description="How long connecting alone may take: on one's own network a living server accepts at once, so that"
+        " one that lost its power is known before a slow page would be. Left out, `timeout` bounds all together.",
+    )
     send: str | None = Field(
         default=None, min_length=1, max_length=4096, description='Text to send, as `"PING\\r\\n"`.'
     )
@@ -37,7 +44,7 @@ class TcpProbe(AddressedProbe):
 
     async def look(self, sight: Sight) -> Seen:
         """Connect, speak if there is something to say, listen if there is something to hear."""
-        wire = await dial(self.where(sight), self.port, self.family)
+        wire = await dial(self.where(sight), self.port, self.family, self.connect_timeout)
         try:
             if self.expect is None:
                 return Seen(f"{wire.where} accepts connections")

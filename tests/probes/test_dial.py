@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from failover.errors import Undecidable, Unhealthy
+from failover.model import State
 from failover.probes.dial import HEAD_START_SECONDS, _first, dial
+from failover.probes.http import HttpProbe
 from failover.probes.resolve import SockAddress, resolve
 from failover.probes.selfwatch import count_fds
 
-from .conftest import Stage, free_port
+from .conftest import Stage, ToySight, free_port
 
 
 def v4(port: int, host: str = "127.0.0.1") -> SockAddress:
@@ -113,3 +115,24 @@ async def test_a_name_with_two_addresses_is_raced(stage: Stage, monkeypatch: pyt
     wire = await dial("two.invalid", port)
     assert wire.where == f"127.0.0.1:{port}"
     wire.close()
+
+
+async def test_a_server_that_takes_no_connection_is_known_before_a_slow_page_would_be(hanging: int) -> None:
+    probe = HttpProbe(url=f"http://127.0.0.1:{hanging}/", timeout=2.0, connect_timeout=0.15)
+    reading = await probe.take("website", ToySight())
+    assert reading.state is State.DOWN
+    assert reading.reason == f"127.0.0.1:{hanging} took no connection within 0.15 s"
+    assert 0.1 < reading.seconds < 1.0
+
+
+async def test_a_slow_page_has_the_whole_time(stage: Stage) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    port = await stage.serve(slow)
+    probe = HttpProbe(url=f"http://127.0.0.1:{port}/", timeout=2.0, connect_timeout=0.15)
+    assert (await probe.take("website", ToySight())).state is State.UP
