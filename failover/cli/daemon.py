@@ -23,6 +23,9 @@ from click.core import ParameterSource
 @click.pass_context
 def daemon(ctx: click.Context, config: Path, state: Path | None, listen: str | None, log_level: str) -> int:
     """Watch and recover, in the foreground. With `failover --socket PATH daemon` it listens there."""
+    from failover.daemon.lean import leave_out
+
+    leave_out()
     from failover.daemon.main import run
     from failover.daemon.places import Places
 
