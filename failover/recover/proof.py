@@ -21,6 +21,8 @@ FENCE_HOLDS_SECONDS = 60.0
 """How long a fence's confirmation counts without asking it again."""
 PATIENCE_SECONDS = 0.5
 """For an answer of a server that may be the one that failed; over a warm session it takes milliseconds."""
+AFTER_FENCE_SECONDS = 0.1
+"""For an answer of a server whose fence has just confirmed that it is off: only a fence that lies gets one."""
 PROOF_HOLDS_SECONDS = 1.0
 """How long a proof that this run found isn't looked for again: from one step to the next, no longer."""
 STATUS_SECONDS = 10.0
@@ -46,7 +48,7 @@ def parked(answer: Mapping[str, Any]) -> bool:
 
 def read_back(scene: Scene, server: str, address: Address) -> Evidence:
     """Ask the server itself, twice."""
-    patience = scene.patience(server, PATIENCE_SECONDS)
+    patience = AFTER_FENCE_SECONDS if _just_fenced(scene, server) else scene.patience(server, PATIENCE_SECONDS)
     try:
         for look in range(2):
             if look:
@@ -105,16 +107,21 @@ def _look_for(scene: Scene, name: str) -> Evidence:
     return Evidence(None, seen.held, "; ".join(why))
 
 
+def _just_fenced(scene: Scene, server: str) -> bool:
+    tries = scene.made(f"fence:{server}", "fence")
+    if not tries or not tries[-1].outcome.ok or not scene.within(tries[-1].at, FENCE_HOLDS_SECONDS):
+        return False
+    return tries[-1].outcome.answer.get("off") is True
+
+
 def fenced(scene: Scene, server: str) -> tuple[str | None, str]:
     """Why it is certain that a server is cut off by its fence, or None and what stands against it."""
     fence = f"fence:{server}"
     if fence not in scene.servers:
         return None, f"{server} has no fence"
-    tries = scene.made(fence, "fence")
-    if tries and tries[-1].outcome.ok and scene.within(tries[-1].at, FENCE_HOLDS_SECONDS):
-        if tries[-1].outcome.answer.get("off") is True:
-            return f"the fence of {server} confirmed that it is off", ""
-    elif not tries:
+    if _just_fenced(scene, server):
+        return f"the fence of {server} confirmed that it is off", ""
+    if not scene.made(fence, "fence"):
         return None, ""  # cutting off costs no more than asking, and is tried next
     try:
         off = scene.servers[fence].ask("fence", within_seconds=STATUS_SECONDS).get("off")
