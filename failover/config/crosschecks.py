@@ -87,9 +87,12 @@ def _roles(site: SiteConfig) -> Found:
     for name, role in site.roles.items():
         if role.home == role.standby:
             yield ("roles", name, "standby"), f"{role.standby} can't stand by for itself"
-        for address in role.address:
+        for number, address in enumerate(role.address):
             if address in taken:
-                yield ("roles", name, "address"), f"the address {address} goes with the role {taken[address]} already"
+                yield (
+                    ("roles", name, "address", number),
+                    f"the address {address} goes with the role {taken[address]} already",
+                )
             taken.setdefault(address, name)
 
 

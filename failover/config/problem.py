@@ -31,7 +31,8 @@ def shown(path: Path, document: Document) -> str:
     for number, part in enumerate(path):
         inside = value[part] if _has(value, part) else None
         kind = number > 0 and isinstance(path[number - 1], int) and isinstance(value, dict) and len(value) == 1
-        if not (kind and isinstance(inside, dict)):
+        single = isinstance(part, int) and not isinstance(value, list)  # one written in place of a list of one
+        if not single and not (kind and isinstance(inside, dict)):
             words.append(str(part + 1) if isinstance(part, int) else part)
         value = inside
     return ".".join(words)

@@ -49,8 +49,8 @@ def _of_roles(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
     for name, role in site.roles.items():
         yield "servers", ("roles", name, "home"), role.home
         yield "servers", ("roles", name, "standby"), role.standby
-        for address in role.address:
-            yield "addresses", ("roles", name, "address"), address
+        for number, address in enumerate(role.address):
+            yield "addresses", ("roles", name, "address", number), address
 
 
 def _of_checks(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
