@@ -510,7 +510,10 @@ def put_file(path: str, data: bytes, mode: int, durable: bool = True) -> None:
                 os.fsync(fd)
         os.rename(temporary, path)
     except OSError:
-        os.unlink(temporary)
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
         raise
 
 
@@ -1735,15 +1738,18 @@ class Inodes:
         self._changed = True
 
     def save(self, live: Optional[Set[Tuple[int, int]]] = None) -> None:
-        """Write it down; with ``live`` all others are forgotten when they are the more."""
+        """Write it down if there is room; with ``live`` all others are forgotten when they are the more."""
         if live is not None and len(self.known) > 2 * len(live) + 1000:
             self.known = {key: value for key, value in self.known.items() if key in live}
             self._changed = True
         if self._changed:
             pack = self.FORM.pack
             data = b"".join([pack(*key, *value[:3], unhexlify(value[3])) for key, value in self.known.items()])
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            put_file(self._path, data, 0o600, durable=False)
+            try:
+                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+                put_file(self._path, data, 0o600, durable=False)
+            except OSError:
+                return  # everything is read again next time
             self._changed = False
 
 
@@ -2299,6 +2305,15 @@ class Copy:
                 self._fetch(pull, tree, missing)
             self._finish_folders(tree, wanted, there)
             return self._serve(self._name(text, tree), changed=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._clean_up()
+            raise Failed("no-space", f"the disk of {self.releases.base} is full: {plain(error)}") from None
+        except Refused as error:
+            if error.kind == "no-space":
+                self._clean_up()
+            raise
         finally:
             self.inodes.save()
             tree.close()
@@ -2350,7 +2365,6 @@ class Copy:
         need = sum(-(-entry.size // block) for entry in missing.values()) * block
         free, inodes = disk.f_bavail * block, disk.f_favail if disk.f_files else 1 << 60
         if need > free or len(missing) > inodes:
-            self._clean_up()
             sentence = f"the copy needs {size_text(need)} in {len(missing)} files more"
             raise Refused(
                 "no-space", f"{sentence}; {self.releases.base} has {size_text(free)} free, and room for {inodes} files"
@@ -2566,6 +2580,9 @@ class Copy:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or user is not None and info.st_uid != user[0]:
             os.close(fd)
+            os.unlink(
+                name, dir_fd=here
+            )  # or rsync would find it good: it may be ours, from a copy that was interrupted
             return "it isn't a file of its own"
         os.fchown(fd, *self.owner)  # from here on the one who fetched it can't change it
         os.fchmod(fd, entry.mode)
@@ -2585,7 +2602,6 @@ class Copy:
         if not absent and not wrong:
             return
         if "No space left" in said or "Disk quota" in said:
-            self._clean_up()
             raise Failed("no-space", f"the disk of {self.releases.base} is full: {said[-300:]}")
         if "Permission denied" in said:
             raise Failed("source-unreadable", f"{self.args['source']} doesn't give all of it: {said[-500:]}")
