@@ -45,24 +45,40 @@ class AddressNow:
 
 
 def judge(
-    setup: Setup, holders: Mapping[str, str], servers: Mapping[str, ServerNow], now: datetime
+    setup: Setup,
+    holders: Mapping[str, str],
+    servers: Mapping[str, ServerNow],
+    now: datetime,
+    moved_at: datetime | None = None,
 ) -> tuple[AddressNow, ...]:
-    """Every service address of the site, in the config's order."""
+    """Every service address of the site, in the config's order.
+
+    What was heard before ``moved_at``, when a run last changed something, was said of another world.
+    """
     return tuple(
-        _judge_one(setup, name, role, holders[role], servers, now)
+        _judge_one(setup, name, role, holders[role], servers, now, moved_at)
         for role, its in setup.roles.items()
         for name in its.addresses
     )
 
 
 def _judge_one(
-    setup: Setup, name: str, role: str, holder: str, servers: Mapping[str, ServerNow], now: datetime
+    setup: Setup,
+    name: str,
+    role: str,
+    holder: str,
+    servers: Mapping[str, ServerNow],
+    now: datetime,
+    moved_at: datetime | None,
 ) -> AddressNow:
     ip = setup.addresses[name].host
     fresh = {
         server: seen
         for server, seen in servers.items()
-        if seen.reachable and seen.heard is not None and timedelta(0) <= now - seen.heard <= FRESH
+        if seen.reachable
+        and seen.heard is not None
+        and timedelta(0) <= now - seen.heard <= FRESH
+        and (moved_at is None or seen.heard >= moved_at)
     }
     held_by = tuple(server for server, seen in fresh.items() if ip in seen.held)
     strangers = [server for server in held_by if server != holder]
@@ -73,7 +89,7 @@ def _judge_one(
         place, reason = Place.ELSEWHERE, f"{' and '.join(strangers)} holds it; {holder} should"
     elif holder not in fresh:
         seen = servers.get(holder)
-        place, reason = Place.UNKNOWN, f"{holder} can't be asked: {seen.reason if seen else 'no such server'}"
+        place, reason = Place.UNKNOWN, _not_heard(holder, seen)
     elif holder not in held_by:
         place, reason = Place.MISSING, f"{holder} should hold it and doesn't, nor does anybody else"
     elif other in fresh and ip not in fresh[other].parked:
@@ -81,3 +97,9 @@ def _judge_one(
     else:
         place, reason = Place.OK, f"{holder} holds it"
     return AddressNow(name, ip, role, holder, held_by, place, reason)
+
+
+def _not_heard(holder: str, seen: ServerNow | None) -> str:
+    if seen is not None and seen.reachable:
+        return f"{holder} is being asked again"
+    return f"{holder} can't be asked: {seen.reason if seen else 'no such server'}"

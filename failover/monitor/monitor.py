@@ -14,7 +14,7 @@ from failover.decide import incident
 from failover.decide.health import Health, fold, next_look_in
 from failover.journal.journal import Journal
 from failover.journal.site_view import SiteView
-from failover.model import Event, Reading, RunKind, Standing, State, Verdict, utc_now
+from failover.model import Event, Reading, RunKind, RunState, Standing, State, Verdict, utc_now
 from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
 from failover.monitor.incidents import Book
@@ -85,6 +85,7 @@ class Monitor:
         self._judging_since: float = before._judging_since if before else time.monotonic()
         self.world = World(setup, asker, self._server_looked, now)
         self.addresses: tuple[AddressNow, ...] = ()
+        self._moved_at: datetime | None = None
         self.observers = Observers(setup, sight, asker, lambda: self.world.servers, now)
         self.book = Book(journal, scribe, view.incidents.open, setup.settle)
         self.readiness = Readiness(setup, scenes, lambda: self.world.servers, self._ready_changed)
@@ -199,7 +200,7 @@ class Monitor:
         return probe.every if reading.state is State.UP else min(probe.every, 1.0)
 
     def _server_looked(self, before: ServerNow, now: ServerNow) -> None:
-        self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now())
+        self._judge_addresses()
         self.keeper.looked(
             tuple(one for one in self.addresses if one.expected == now.name or now.name in one.held_by), self._now()
         )
@@ -224,20 +225,34 @@ class Monitor:
         if event.kind == "role.moved":
             self._look_anew(str(event.data["role"]))
         if event.kind == "run.ended":
-            self.readiness.ask_soon()
-            for name in self.world.servers:
-                self.world.soon(name)
+            self._run_ended(event)
         if event.kind not in ("verdict.changed", "decision.made"):
             self.judge.news()
 
+    def _run_ended(self, event: Event) -> None:
+        """Ask everybody anew: what was said while a run moved things is neither true any more nor drift."""
+        run = self.view.runs.by_number.get(event.run) if event.run is not None else None
+        if run is not None and run.kind is not RunKind.AHEAD:
+            self._moved_at = event.at
+            self._judge_addresses()
+            healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
+            if healed and run.role and self.view.holders.get(run.role) == run.old:
+                self._look_anew(run.role)
+        self.readiness.ask_soon()
+        for name in self.world.servers:
+            self.world.soon(name)
+
+    def _judge_addresses(self) -> None:
+        self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now(), self._moved_at)
+
     def _look_anew(self, role: str) -> None:
-        """The role has moved: what was seen of it before was seen of another server."""
+        """What was seen of the role was seen of another server, or before it was healed where it is."""
         plan = self.setup.plan_of_role(role)
         condition = self.setup.plans[plan].condition if plan else None
         for name, probe in self.setup.checks.items():
             if probe.role == role or (condition and name in condition.checks):
                 before, now = self.healths[name], self._now()
-                fresh = replace(Health.begin(name, now), reason=f"looking anew: {role} has moved")
+                fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
                 self.healths[name] = replace(fresh, turns=before.turns, flapping=before.flapping)
                 self.looks.soon(name)
 

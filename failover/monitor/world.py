@@ -33,7 +33,7 @@ class ServerNow:
     at: datetime | None = None
     """When it was last asked."""
     heard: datetime | None = None
-    """When it last answered."""
+    """When it was last asked something that it answered: what it said is as new as that, or newer."""
     reason: str = "not asked yet"
     boot_id: str | None = None
     held: frozenset[str] = frozenset()
@@ -119,10 +119,10 @@ class World:
     async def look(self, name: str) -> ServerNow:
         """Ask one server now."""
         before = self.servers[name]
-        self._asked[name] = self._now()
+        self._asked[name] = asked = self._now()
         try:
             facts = await self._asker.ask(name, "facts", ASK_SECONDS, sections=list(SECTIONS))
-            now = heard_from(self.servers[name], facts, self._now())
+            now = heard_from(self.servers[name], facts, asked)
         except Refused as error:  # it answers, if only to say no
             now = replace(heard_from(before, before.facts, self._now()), reason=error.sentence)
         except ServerError as error:

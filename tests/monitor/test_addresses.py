@@ -67,3 +67,12 @@ def test_the_other_way_round_after_a_move() -> None:
     servers = {"web": server("web", "parked"), "web-backup": server("web-backup", "held")}
     (found,) = judge(SETUP, {"web": "web-backup"}, servers, NOW)
     assert (found.place, found.expected) == (Place.OK, "web-backup")
+
+
+def test_what_was_said_before_a_run_ended_is_no_drift() -> None:
+    servers = {"web": server("web", "held"), "web-backup": server("web-backup", "held")}
+    (stale,) = judge(SETUP, {"web": "web-backup"}, servers, NOW, NOW + timedelta(milliseconds=1))
+    assert (stale.place, stale.drift) == (Place.UNKNOWN, False)
+    assert stale.reason == "web-backup is being asked again"
+    (fresh,) = judge(SETUP, {"web": "web-backup"}, servers, NOW, NOW)
+    assert fresh.place is Place.TWICE
