@@ -1,51 +1,24 @@
 """YAML as the config wants it: YAML 1.2.2's core schema (10.3), no duplicate keys, every position known.
 
-PyYAML reads YAML 1.1, where ``on`` is true, ``12:30:45`` a number and the second of two equal keys wins in silence; and
-its composer, written in C, ends the whole process on a hundred thousand nested brackets. So only its parser is used,
-whose events are put together here.
+PyYAML reads YAML 1.1, where ``on`` is true, ``12:30:45`` a number and the second of two equal keys wins in silence.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from failover.config.yaml_nodes import MAX_DEPTH, MAX_NODES, Node, NotYaml, Path, compose
 from failover.config.yaml_words import hint, not_yaml
 
 MAX_BYTES = 8 * 1024 * 1024
-MAX_DEPTH = 40
-MAX_NODES = 400_000
-"""Counted with every alias followed: a small file can name a billion values (CWE-776)."""
-
-Path = tuple[str | int, ...]
 KEY = "\0key"
 _NOT_ALLOWED = re.compile("[^\\t\\n\\r -~\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 """YAML 1.2.2, 5.1: what isn't printable."""
-_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may be built without libyaml
-
-_PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
-    (re.compile(r"~|null|Null|NULL|"), lambda _text: None),
-    (re.compile(r"true|True|TRUE"), lambda _text: True),
-    (re.compile(r"false|False|FALSE"), lambda _text: False),
-    (re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})"), int),  # 010 stays text: some read it as 8, some as 10
-    (re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{0,17})?(?:[eE][-+]?[0-9]{1,2})?"), float),
-)
-_LIKE_A_NUMBER = frozenset("~nNtTfF-+0123456789")
-
-
-class NotYaml(Exception):
-    """The text can't be read; ``line`` and ``column`` count from 1."""
-
-    def __init__(self, line: int, column: int, path: Path, sentence: str) -> None:
-        super().__init__(sentence)
-        self.line = line
-        self.column = column
-        self.path = path
-        self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +52,6 @@ class Document:
         return self.places.get(path, (1, 1))
 
 
-@dataclass(slots=True)
-class _Node:
-    """A value as the parser gave it; an alias is the same node at a second place."""
-
-    line: int
-    column: int
-    scalar: Any = None
-    pairs: list[tuple[_Node, _Node]] | None = None
-    items: list[_Node] | None = None
-    quoted: bool = False
-    size: int = 1
-    height: int = 1
-
-
 def read(data: bytes) -> Document:
     """The document in ``data``.
 
@@ -113,93 +72,12 @@ def read(data: bytes) -> Document:
         line, column = before.count("\n") + 1, found.start() - before.rfind("\n")
         raise NotYaml(line, column, (), f"not YAML: the control character U+{ord(found[0]):04X} is not allowed")
     try:
-        root = _Composer(yaml.parse(text, Loader=_PARSER)).document()
+        root = compose(text)
     except yaml.MarkedYAMLError as error:
         line, column, sentence = not_yaml(error, text)
         raise NotYaml(line, column, (), sentence) from None
     writer = _Writer(text)
     return Document(writer.value(root, ()), writer.places, tuple(writer.problems), frozenset(writer.quoted))
-
-
-class _Composer:
-    """From events to nodes, without recursion, within its bounds."""
-
-    def __init__(self, events: Iterator[Any]) -> None:
-        self._events = events
-        self._anchors: dict[str, _Node] = {}
-        self._open: list[tuple[_Node, str | None, list[_Node]]] = []
-
-    def document(self) -> _Node:
-        """The one document of the stream."""
-        root: _Node | None = None
-        documents = 0
-        for event in self._events:
-            mark = event.start_mark
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise NotYaml(mark.line + 1, 1, (), "a second document begins here; a config is one document")
-            elif isinstance(event, yaml.NodeEvent):
-                root = self._begin(event, _Node(mark.line + 1, mark.column + 1)) or root
-            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                root = self._end() or root
-        if root is None or (root.scalar is None and root.pairs is None and root.items is None):
-            raise NotYaml(1, 1, (), "the file is empty")
-        return root
-
-    def _begin(self, event: Any, node: _Node) -> _Node | None:
-        if isinstance(event, yaml.AliasEvent):
-            name = str(event.anchor)
-            if (known := self._anchors.get(name)) is None:
-                inside = any(name == anchor for _, anchor, _ in self._open)
-                why = "stands inside of itself" if inside else "has no anchor before it"
-                raise NotYaml(node.line, node.column, (), f"the alias *{name} {why}")
-            return self._put(known, None)
-        if event.tag is not None:
-            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            raise NotYaml(node.line, node.column, (), f"the tag {tag} has no meaning here; leave it out")
-        if isinstance(event, yaml.ScalarEvent):
-            node.quoted = not event.implicit[0]
-            node.scalar = event.value if node.quoted else _plain(event.value)
-            return self._put(node, event.anchor)
-        if len(self._open) >= MAX_DEPTH:
-            raise NotYaml(node.line, node.column, (), f"it is nested too deeply; a config is at most {MAX_DEPTH} deep")
-        self._open.append((node, event.anchor, []))
-        if isinstance(event, yaml.MappingStartEvent):
-            node.pairs = []
-        return None
-
-    def _end(self) -> _Node | None:
-        node, anchor, children = self._open.pop()
-        if node.pairs is None:
-            node.items = children
-        else:
-            node.pairs = list(zip(children[::2], children[1::2], strict=True))
-        return self._put(node, anchor)
-
-    def _put(self, node: _Node, anchor: str | None) -> _Node | None:
-        if anchor is not None:
-            self._anchors[anchor] = node
-        if not self._open:
-            return node
-        parent, _, children = self._open[-1]
-        children.append(node)
-        parent.size += node.size
-        parent.height = max(parent.height, node.height + 1)
-        if parent.size > MAX_NODES:
-            sentence = f"it has more than {MAX_NODES} values, its aliases followed"
-            raise NotYaml(parent.line, parent.column, (), sentence)
-        if len(self._open) + node.height > MAX_DEPTH + 1:
-            raise NotYaml(node.line, node.column, (), f"it is nested too deeply; a config is at most {MAX_DEPTH} deep")
-        return None
-
-
-def _plain(text: str) -> Any:
-    if not text or text[0] in _LIKE_A_NUMBER:
-        for pattern, convert in _PLAIN:
-            if pattern.fullmatch(text):
-                return convert(text)
-    return text
 
 
 class _Writer:
@@ -211,7 +89,7 @@ class _Writer:
         self.problems: list[NotYaml] = []
         self.quoted: set[Path] = set()
 
-    def value(self, node: _Node, path: Path) -> Any:
+    def value(self, node: Node, path: Path) -> Any:
         self.places[path] = (node.line, node.column)
         if node.pairs is not None:
             return dict(self._pairs(node.pairs, path))
@@ -221,7 +99,7 @@ class _Writer:
             self.quoted.add(path)
         return node.scalar
 
-    def _pairs(self, pairs: list[tuple[_Node, _Node]], path: Path) -> Iterator[tuple[str, Any]]:
+    def _pairs(self, pairs: list[tuple[Node, Node]], path: Path) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for key, value in pairs:
             if not isinstance(key.scalar, str):
@@ -243,3 +121,6 @@ class _Writer:
 
 def _as_written(scalar: Any) -> str:
     return "null" if scalar is None else str(scalar).lower()
+
+
+__all__ = ["KEY", "MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "NotYaml", "Path", "read"]
