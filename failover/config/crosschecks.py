@@ -5,7 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from failover.config import crosschecks_addresses, crosschecks_checks, crosschecks_plans, references, timers
+from failover.config import (
+    crosschecks_addresses,
+    crosschecks_checks,
+    crosschecks_plans,
+    crosschecks_policy,
+    references,
+    timers,
+)
 from failover.config.model import CommonConfig, SiteConfig
 from failover.config.references import Declared, Found
 from failover.config.strict_yaml import Path
@@ -25,6 +32,7 @@ def crosscheck(site: SiteConfig, common: CommonConfig | None, declared: Declared
     yield from crosschecks_addresses.crosscheck(site)
     yield from crosschecks_plans.crosscheck(site, declared)
     yield from crosschecks_checks.crosscheck(site)
+    yield from crosschecks_policy.crosscheck(site)
     yield from timers.crosscheck(site)
     acts = any(plan.mode is not Mode.OFF for plan in site.plans.values())
     if common is not None and not common.channels and acts and "channels" not in declared:

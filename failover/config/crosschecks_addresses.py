@@ -39,6 +39,10 @@ def _twice(site: SiteConfig) -> Found:
 
 def _not_an_address(site: SiteConfig) -> Found:
     for name, address in site.addresses.items():
+        only = ipaddress.ip_address(address.host)
+        if only.is_multicast or only.is_unspecified or only.is_link_local or "%" in address.host:
+            yield ("addresses", name, "ip"), f"{address.host} is no address at which visitors could reach a server"
+            continue
         if address.prefix is None:
             continue
         network = ipaddress.ip_interface(address.ip).network

@@ -9,6 +9,7 @@ from pathlib import Path
 from failover.config.config import Config
 from failover.config.model import SiteConfig
 from failover.errors import NotFound
+from failover.probes.host import HostProbe
 from failover.recover.plan import Plan
 from failover.recover.steps import ContentSynced
 from failover.servers.enroll_plan import ContentReader, EnrollPlan
@@ -74,7 +75,7 @@ def policy_for(config: Config, site: SiteConfig, server: str) -> Policy:
     plans = [plan for _, plan in _plans(site, server)]
     roles = [role for role in site.roles.values() if server in (role.home, role.standby)]
     addresses = {name for role in roles for name in role.address} | set(_named(plans, "address"))
-    units = {role.unit for role in roles if role.unit} | set(_named(plans, "unit"))
+    units = {role.unit for role in roles if role.unit} | set(_named(plans, "unit")) | set(_watched(site, server))
     sources = {name: _pin(config, site, name) for name in _sources(site, server)}
     return Policy(
         site=site.name,
@@ -115,6 +116,14 @@ def _plans(site: SiteConfig, server: str) -> list[tuple[str, Plan]]:
 def _named(plans: Iterable[Plan], key: str) -> Iterable[str]:
     values = (getattr(step, key, None) for plan in plans for step in plan.steps)
     return [value for value in values if isinstance(value, str)]
+
+
+def _watched(site: SiteConfig, server: str) -> Iterable[str]:
+    """Units that a ``host`` check of this server tells of; a helper tells of no others."""
+    for check in site.checks.values():
+        if isinstance(check, HostProbe):
+            looked_at = (check.server,) if check.server is not None else _holders(site, check.role or "")
+            yield from check.services if server in looked_at else ()
 
 
 def _copies(site: SiteConfig) -> list[tuple[str, ContentSynced]]:

@@ -53,6 +53,14 @@ class SiteSection(Section):
     language: Literal["zh", "en"] = Field(default="en", description="The language of pages and messages.")
     timezone: str = Field(default="UTC", description="The time zone that people read times in, as `Asia/Shanghai`.")
 
+    @field_validator("name")
+    @classmethod
+    def _is_plain(cls, value: str) -> str:
+        # It names the folder of the site's keys too, which no other site may share.
+        if "/" in value or value.startswith(".") or value != value.strip() or not value.isprintable():
+            raise ValueError(f"{value!r} can't be a site's name: no '/', no '.' or blank at its start, only printable")
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _is_known(cls, value: str) -> str:

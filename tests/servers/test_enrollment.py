@@ -81,6 +81,18 @@ def test_a_web_server_may_touch_its_address_its_units_and_its_content(config: Co
     assert policy(config, "web-backup")["commands"] == {}
 
 
+def test_a_host_check_is_told_of_its_units_on_the_servers_that_it_looks_at(config: Config) -> None:
+    text = config.path.read_text().replace(
+        "checks:\n", "checks:\n  wcm-host: {kind: host, role: wcm, services: [tomcat]}\n"
+        "  web-host: {kind: host, server: web, services: [rsyslog]}\n",
+    )  # fmt: skip
+    config.path.write_text(text)
+    config = load(config.path, trusted=True)
+    units = {name: policy(config, name)["units"] for name in config.sites[0].servers}
+    assert [name for name, each in units.items() if "tomcat" in str(each)] == ["wcm", "wcm-backup"]
+    assert [name for name, each in units.items() if "rsyslog" in str(each)] == ["web"]
+
+
 def test_a_source_may_serve_and_nothing_else(config: Config) -> None:
     found = policy(config, "wcm")
     assert (found["serve"], found["paths"], found["addresses"]) == ([{"path": "/srv/site"}], [], [])
