@@ -1322,9 +1322,11 @@ def change_service(work: Work, args: Args) -> Answer:
         )
     work.begin()
     order = {"running": "start", "stopped": "stop", "restarted": "restart"}[want]
+    if order != "stop" and state["active"] == "failed":
+        # Whoever tried before may have used up its start limit; systemd doesn't always say so in its result.
+        work.run(["systemctl", "reset-failed", "--", unit])
     state, said = order_unit(work, unit, order)
-    if order != "stop" and (state["result"] == "start-limit-hit" or "too quickly" in said or "start-limit" in said):
-        # The limit counts the tries of whoever tried before; ours is the first of this run, and the only one.
+    if order != "stop" and state["result"] == "start-limit-hit":
         work.run(["systemctl", "reset-failed", "--", unit])
         state, said = order_unit(work, unit, order)
     if (state["active"] in ("inactive", "failed")) if order == "stop" else state["active"] == "active":
