@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from failover.config.config import Config
 from failover.config.enrollment import key_file, known_hosts_file
 from failover.config.load import load
 from failover.config.model import ServerSection, SiteConfig
+from failover.config.secrets import locate
 from failover.daemon.places import Places
 from failover.decide.situation import Limits
 from failover.monitor.setup import RoleSetup, Setup
@@ -18,6 +19,8 @@ from failover.notify.base import Channel
 from failover.servers.base import Server
 from failover.servers.fence import CommandFence
 from failover.servers.ssh import SshServer
+
+log = logging.getLogger(__name__)
 
 MakeServer = Callable[[Config, SiteConfig, str], Server]
 
@@ -56,7 +59,10 @@ class Builder:
         Raises:
             ConfigError: with every problem of it.
         """
-        return load(self._places.config)
+        config = load(self._places.config)
+        for warning in config.warnings:
+            log.warning("%s", warning)
+        return config
 
     def channels(self, config: Config) -> dict[str, Channel]:
         """The channels, with their files found: systemd's credentials first, then beside the config."""
@@ -85,13 +91,8 @@ class Builder:
 
 
 def _files_found(channel: Channel, beside: Path) -> Channel:
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    found = {}
-    for name in type(channel).model_fields:
-        path = getattr(channel, name)
-        if name.endswith("_file") and isinstance(path, Path) and not path.is_absolute():
-            given = Path(credentials) / path if credentials else None
-            found[name] = given if given is not None and given.exists() else beside / path
+    named = {name: getattr(channel, name) for name in type(channel).model_fields if name.endswith("_file")}
+    found = {name: locate(path, beside) for name, path in named.items() if isinstance(path, Path)}
     return channel.model_copy(update=found)
 
 
