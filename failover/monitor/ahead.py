@@ -17,8 +17,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from failover.errors import Busy, FailoverError
-from failover.journal.run_view import DAEMON
-from failover.model import Cause, RunKind, utc_now
+from failover.journal.run_view import DAEMON, RunView
+from failover.model import Cause, RunKind, RunState, utc_now
 from failover.monitor.setup import Setup
 from failover.monitor.starts import Starts
 from failover.recover.builtin import copy_ahead, follow
@@ -54,6 +54,11 @@ class Ahead:
         self._scheduler: AsyncIOScheduler | None = None
         self.last: dict[str, str] = {}
         """By name, what the newest attempt came to."""
+
+    def ended(self, run: RunView) -> None:
+        """A copy ended; what gave way to another run is tried again and nothing to speak of."""
+        if run.state is not RunState.ABORTED:
+            self.last[run.plan] = f"run {run.number} {run.state}" + (f": {run.reason}" if run.reason else "")
 
     async def run(self) -> None:
         """Keep the calendar until cancelled."""

@@ -232,7 +232,9 @@ class Monitor:
     def _run_ended(self, event: Event) -> None:
         """Ask everybody anew: what was said while a run moved things is neither true any more nor drift."""
         run = self.view.runs.by_number.get(event.run) if event.run is not None else None
-        if run is not None and run.kind is not RunKind.AHEAD:
+        if run is not None and run.kind is RunKind.AHEAD:
+            self.ahead.ended(run)
+        elif run is not None:
             self._moved_at = event.at
             self._judge_addresses()
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE

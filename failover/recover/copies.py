@@ -15,12 +15,21 @@ class Checked:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Content with this digest isn't taken, and why."""
+
+    digest: str
+    why: str
+
+
 class Copies:
     """Remembers them for the life of the daemon: a recovery needn't walk a source that was compared just now."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._checked: dict[tuple[str, str], Checked] = {}
+        self._refused: dict[tuple[str, str], Refusal] = {}
 
     def checked(self, server: str, path: str, digest: str, at: datetime) -> None:
         """The copy at ``path`` on ``server`` equals its source."""
@@ -31,3 +40,13 @@ class Copies:
         """When that was last seen to be so."""
         with self._lock:
             return self._checked.get((server, path))
+
+    def refused(self, server: str, path: str, digest: str, why: str) -> None:
+        """The server doesn't take that content of the source, and wouldn't in a recovery either."""
+        with self._lock:
+            self._refused[server, path] = Refusal(digest, why)
+
+    def refusal(self, server: str, path: str) -> Refusal | None:
+        """What the server refused last."""
+        with self._lock:
+            return self._refused.get((server, path))

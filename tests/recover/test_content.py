@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,19 @@ def test_a_suspect_source_or_a_full_disk_stops_the_run_before_anything_moves(
     forced = bureau.recover(cause=LIN, force=True)
     assert forced.state is RunState.DONE, "by force the last verified copy serves"
     assert bureau.world.hosts["web-backup"].content["/srv/site"]["digest"] == "d1"
+
+
+def test_what_was_refused_ahead_of_time_is_known_before_the_night(bureau: Bureau) -> None:
+    def problems() -> list[str]:
+        return list(bureau.content.problems(replace(bureau.scene("web", RunKind.RECOVER), old="web", new="web-backup")))
+
+    bureau.publish("d2", files=3)
+    bureau.runner.keep("copy-ahead-web", builtin.copy_ahead("web", bureau.content), RunKind.AHEAD, DAEMON)
+    (problem,) = problems()
+    assert problem.startswith("web-backup doesn't take /srv/site: ")
+    assert "3 files instead of 10" in problem
+    bureau.publish("d3")
+    assert problems() == [], "that is other content, which nobody has refused"
 
 
 def test_what_is_published_in_mid_copy_costs_one_more_pass(bureau: Bureau) -> None:

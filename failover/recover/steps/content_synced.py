@@ -87,7 +87,7 @@ class ContentSynced(Step):
         if outcome.ok:
             scene.copies.checked(target, self.path, wanted["digest"], scene.now())
         else:
-            self._judge(scene, target, outcome)
+            self._judge(scene, target, outcome, wanted["digest"])
 
     def _copy(self, scene: Scene, target: str, wanted: Mapping[str, Any]) -> Change:
         source = self._from(scene)
@@ -114,9 +114,10 @@ class ContentSynced(Step):
             "role": scene.role.name, "server": change.server, **told, "seconds": seconds, "verified_at": verified_at
         }  # fmt: skip
 
-    def _judge(self, scene: Scene, target: str, outcome: Outcome) -> None:
+    def _judge(self, scene: Scene, target: str, outcome: Outcome, digest: str) -> None:
         """Only what forbids acting is raised; a copy that failed is judged by the next look."""
         if outcome.kind in _AGAINST_ACTING and not scene.forced:
+            scene.copies.refused(target, self.path, digest, outcome.sentence)
             raise StepRefused(f"{target} doesn't take {self.path} ({outcome.kind}): {outcome.sentence}")
         if outcome.kind == "stale-token":
             raise StepRefused(f"{target} serves a newer run: {outcome.sentence}")
@@ -186,6 +187,9 @@ class ContentSynced(Step):
             yield f"{target} has {disk['free_bytes']} bytes free for {self.path}; the next copy needs {int(missing)}"
         if disk and disk["free_inodes"] == 0:
             yield f"{target} has no free inode for {self.path}"
+        refusal = scene.copies.refusal(target, self.path)
+        if refusal is not None and refusal.digest == wanted["digest"] != current.get("digest"):
+            yield f"{target} doesn't take {self.path}: {refusal.why}"
 
 
 def _time(value: object) -> datetime | None:
