@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 import click
 
-from failover.cli.main import BUG, BUSY, CANT_WRITE, FAILED, NOT_ALLOWED, UNREACHABLE
+from failover.cli.main import BAD_CONFIG, BUG, BUSY, CANT_WRITE, FAILED, NOT_ALLOWED, UNREACHABLE
 from failover.errors import FailoverError
 
 Json = dict[str, Any]
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_KINDS = {"busy": BUSY, "config": BAD_CONFIG}
 _CODES = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 503: CANT_WRITE, 500: BUG}
 
 
@@ -34,7 +35,7 @@ class Answered(FailoverError):
         self.status = status
         self.problem = dict(problem)
         self.kind = str(problem.get("type", "")).rpartition("#")[2]
-        self.exit_code = BUSY if self.kind == "busy" else _CODES.get(status, FAILED)
+        self.exit_code = _KINDS.get(self.kind) or _CODES.get(status, FAILED)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -14,7 +14,8 @@ Rules, in the order in which they bite:
 - The first failed look makes ``suspect``; ``fall`` failed ones in a row make ``down``; ``rise`` good ones ``up`` again.
 - Where good and failed looks are mixed (a lossy line), a streak of failures has to be longer, so long that chance
   makes one in a million; until then it is ``suspect``, and so it stays while the line is lossy.
-- A check that turns too often is *flapping*: ``suspect`` until it has kept still. One incident, not twenty.
+- A check that turns too often is *flapping*: ``suspect`` until it has kept still. One incident, not twenty. What then
+  fails without a break for a while is ``down`` all the same.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Thresholds:
     flap_turns: int = 5
     """Turns between up and down within ``flap_window_seconds`` that mean flapping. 5: the third fall."""
     flap_window_seconds: float = 600.0
+    flap_settled_seconds: float = 60.0
+    """A flapping check that fails without a break for so long isn't flapping any more: it is down."""
 
     @classmethod
     def for_schedule(cls, fall: int, rise: int, every: float, timeout: float) -> Thresholds:
@@ -169,7 +172,7 @@ def _stand(health: Health, reading: Reading, thresholds: Thresholds) -> Health:
     latest = health.recent[-LOSSY_OF:]
     lost, looks = latest.count(False), len(latest)
     was_lossy = health.standing is Standing.SUSPECT and lost > LOSSY_UNTIL
-    if health.flapping:
+    if health.flapping and not _settled_down(health, reading, thresholds):
         standing = Standing.SUSPECT
         span = format_span(thresholds.flap_window_seconds)
         reason = f"flapping: {len(health.turns)} turns between up and down within {span}; now {reading.reason}"
@@ -186,3 +189,9 @@ def _stand(health: Health, reading: Reading, thresholds: Thresholds) -> Health:
         standing, reason = Standing.UP, reading.reason
     since = health.since if standing is health.standing else reading.at
     return replace(health, standing=standing, reason=reason, since=since)
+
+
+def _settled_down(health: Health, reading: Reading, thresholds: Thresholds) -> bool:
+    if health.leaning is not Standing.DOWN or health.failing_since is None:
+        return False
+    return (reading.at - health.failing_since).total_seconds() >= thresholds.flap_settled_seconds

@@ -17,6 +17,38 @@ WEB_HOSTS = ("monitor", "client", "router", "web", "web-backup", "wcm")
 
 Status = dict[str, Any]
 
+#: Runs on the monitor: reads the journal through the API as fast as it can, and kills when it sees what it waits for.
+KILL_AT = """
+import http.client, json, os, signal, socket, subprocess, sys, time
+
+class Unix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/run/failover/api.sock")
+
+def ask(path):
+    connection.request("GET", "/api/v1" + path)
+    return json.loads(connection.getresponse().read())
+
+kind, number = sys.argv[1], int(sys.argv[2])
+connection = Unix("localhost")
+pid = int(subprocess.check_output(["systemctl", "show", "-P", "MainPID", "failover"]))
+after, seen = ask("/audit/head")["seq"], 0
+print("watching", flush=True)
+deadline = time.monotonic() + 40
+while time.monotonic() < deadline:
+    for event in ask("/events?after=%d&limit=100" % after)["events"]:
+        after = event["seq"]
+        opened = event["kind"] == "run.opened" and event["data"]["kind"] == "recover"
+        seen += opened if kind == "run.opened" else event["kind"] == kind
+        if seen == number:
+            os.kill(pid, signal.SIGKILL)
+            print("killed after event", after, flush=True)
+            sys.exit(0)
+    time.sleep(0.001)
+sys.exit("never saw it")
+"""
+
 
 def lab_config() -> str:
     """The config that the lab's sites start from."""
@@ -72,6 +104,54 @@ class Bureau:
         """kill -9 of the daemon; systemd is told not to start it again by itself."""
         self.monitor.run("systemctl kill --signal=KILL failover; systemctl stop failover", check=False)
 
+    def come_home(self) -> None:
+        """After an incident: power, network, services, then what a person says and orders to have web serve again."""
+        lab = self.lab
+        lab.heal()
+        for name, host in lab.hosts.items():
+            if not host.on:
+                host.boot()
+            host.thaw()
+            if name.startswith("web"):
+                host.run("systemctl unmask -q nginx; systemctl kill -s CONT nginx; systemctl start nginx", check=False)
+        # Anew, so that it doesn't remember how often the tests before let the site flap.
+        self.monitor.run("systemctl reset-failed failover; systemctl restart failover", timeout=60)
+        self.until(lambda status: all(server["state"] == "reachable" for server in status["servers"]), 40)
+        for run in self.runs():
+            if run["state"] in ("running", "waiting", "stopped"):
+                self.cli("abort", str(run["number"]), "--why", "the test is over", check=False)
+        self.cli("ack", "web", "--why", "the test is over", check=False)
+        if self.holder() != "web":
+            self.until(lambda status: self.cli("switch", "web", "--yes", check=False).code == 0, 60)
+        self.ready(60)
+
+    def kill_at(self, kind: str, number: int) -> None:
+        """Kill -9 the daemon when its journal gets the ``number``-th new event of a kind; systemd starts it again."""
+        self.monitor.write("/run/kill-at.py", KILL_AT)
+        self._epoch = int(self._status()["epoch"])
+        self._runs = len(self.runs())
+        self._killer = self.monitor.start(["python3", "/run/kill-at.py", kind, str(number)])
+        deadline = time.monotonic() + 10
+        while "watching" not in self._killer.output():
+            if time.monotonic() > deadline:
+                raise LabTimeout(f"the killer doesn't watch: {self._killer.output()}")
+            time.sleep(0.02)
+
+    def until_restarted(self, within: float) -> dict[str, Any]:
+        """Wait until the killed daemon is back and its newest recovery has ended; that run."""
+        if self._killer.wait(within) != 0:
+            raise LabError(f"the daemon wasn't killed: {self._killer.output()}")
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            try:
+                runs = [run for run in self.runs()[self._runs :] if run["kind"] == "recover"]
+                if int(self._status()["epoch"]) > self._epoch and runs and runs[-1]["ended_at"]:
+                    return runs[-1]
+            except LabError:
+                pass  # just being restarted
+            time.sleep(0.3)
+        raise LabTimeout(f"no recovery had ended within {within} s; there is {self.runs()[self._runs :]}")
+
     # asking -------------------------------------------------------------------------------------------------
 
     def cli(self, *words: str, check: bool = True, timeout: float = 60) -> Done:
@@ -79,12 +159,16 @@ class Bureau:
         return self.monitor.run(["failover", *words], check=check, timeout=timeout)
 
     def status(self) -> Status:
-        """``failover status`` as data."""
+        """``failover status`` as data, of the lab's one site."""
+        site: Status = self._status()["sites"][0]
+        return site
+
+    def _status(self) -> Status:
         done = self.cli("status", "-o", "json", check=False)  # 1 means that an incident is open
         if done.code not in (0, 1):
             raise LabError(f"failover status ended with {done.code}: {done.err}")
-        site: Status = json.loads(done.out)["sites"][0]
-        return site
+        whole: Status = json.loads(done.out)
+        return whole
 
     def runs(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Every run so far, oldest first."""
