@@ -51,7 +51,7 @@ class Thresholds:
     flap_turns: int = 5
     """Turns between up and down within ``flap_window_seconds`` that mean flapping. 5: the third fall."""
     flap_window_seconds: float = 600.0
-    flap_settled_seconds: float = 60.0
+    flap_settled_seconds: float = 120.0
     """A flapping check that fails without a break for so long isn't flapping any more: it is down."""
 
     @classmethod
