@@ -1692,19 +1692,16 @@ def remove_tree(path: str) -> None:
     os.rmdir(path)
 
 
-def sha256_of(fd: int) -> bytes:
-    """Of what can be read from a descriptor, in hexadecimal; the descriptor is closed then."""
-    try:
-        found = hashlib.sha256()
+def sha256_of(fd: int, size: int) -> bytes:
+    """Of what can be read from a descriptor, in hexadecimal; ``size`` is the file's as it was just now."""
+    data = os.read(fd, 1 << 18)
+    found = hashlib.sha256(data)
+    if len(data) == size < 1 << 18:
+        return found.hexdigest().encode()  # a small file, read whole: no second read to learn that
+    while data:
         data = os.read(fd, 1 << 18)
-        while data:
-            found.update(data)
-            if len(data) < 1 << 18 and len(data) == os.fstat(fd).st_size:
-                break  # a small file, read whole: no second read to learn that
-            data = os.read(fd, 1 << 18)
-        return found.hexdigest().encode()
-    finally:
-        os.close(fd)
+        found.update(data)
+    return found.hexdigest().encode()
 
 
 class Inodes:
@@ -1767,6 +1764,11 @@ class Manifest:
         sizes = [int(record.split(b" ", 3)[2]) for record in self.records if record[:1] == b"f"]
         self.files, self.bytes = len(sizes), sum(sizes)
 
+    @property
+    def top(self) -> List[bytes]:
+        """The record of the tree's own folder: one, in a manifest that was checked."""
+        return [record for record in self.records if record[-2:] == b" ." and record[:1] == b"d"]
+
     def text(self) -> bytes:
         """The canonical form."""
         return b"\0".join([MANIFEST_HEAD] + sorted(self.records) + [b""])
@@ -1804,6 +1806,15 @@ class Manifest:
             raise ValueError("it has a path twice, or no top")
         for above in {path.rpartition(b"/")[0] or b"." for path in paths} - folders:
             raise ValueError(f"{above!r} is no folder, and yet something lies in it")
+
+
+ESCAPED = re.compile(rb"\\#(\d{3})")
+"""How rsync writes a byte of a name that isn't for terminals."""
+
+
+def unescaped(match: Any) -> bytes:
+    """The byte itself."""
+    return bytes([int(match.group(1), 8)])
 
 
 RECORD = re.compile(rb"(?:f [0-7]{1,3} \d{1,18} [0-9a-f]{64}|d [0-7]{1,3} 0 -|l 777 0 -) (?s:.+)\Z")
@@ -1919,9 +1930,11 @@ def hashed(
                 os.close(fd)
                 yield path, before, None
                 break
-            mark = sha256_of(os.dup(fd))
-            after = os.fstat(fd)
-            os.close(fd)
+            try:
+                mark = sha256_of(fd, before.st_size)
+                after = os.fstat(fd)
+            finally:
+                os.close(fd)
             if attempt == 2 or (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
                 yield path, after, mark  # written to all the while: the copy's own check will say so
                 break
@@ -2418,9 +2431,7 @@ class Copy:
 
     def _reuse(self, tree: Tree, there: Optional[Listing], wanted: Manifest) -> Dict[bytes, Entry]:
         """Keep what is right in the staged tree, remove the rest, link what others have; the files then missing."""
-        right: Set[bytes] = {
-            b"d %o 0 - ." % entry.mode for path, entry in map(entry_of, wanted.records) if path == b"."
-        }
+        right = set(wanted.top)
         if there is not None:
             wrong = []
             folders = {record.split(b" ", 4)[4]: record for record in wanted.records if record[:1] == b"d"}
@@ -2455,7 +2466,11 @@ class Copy:
         """The SHA-256 of a file of ours: known, or read now."""
         mark = self.inodes.get(info)
         if mark is None:
-            mark = sha256_of(tree.read(path))
+            fd = tree.read(path)
+            try:
+                mark = sha256_of(fd, info.st_size)
+            finally:
+                os.close(fd)
             after = tree.stat(path)
             if after is None or after.st_ctime_ns != info.st_ctime_ns:
                 return None
@@ -2548,9 +2563,11 @@ class Copy:
         """Read what rsync says until it ends, and work on the files that it names meanwhile."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
         pipe, rest, names, said = process.stdout.fileno(), b"", collections.deque(), b""  # type: ignore[var-annotated]
-        ended = False
+        ended, taken = False, 0
         while True:
-            if not ended and select.select([pipe], [], [], 0 if names else 0.2)[0]:
+            # Not before every file: rsync's pipe holds hundreds of names, and asking for more costs what a rename does.
+            look = not ended and (not names or taken >= 32)
+            if look and select.select([pipe], [], [], 0 if names else 0.2)[0]:
                 data = os.read(pipe, 65536)
                 ended = not data
                 *lines, rest = (rest + data).split(b"\n")
@@ -2558,11 +2575,14 @@ class Copy:
                     if line.startswith(b"rsync") or b"rsync error" in line:
                         said = (said + line + b"\n")[-4000:]
                     else:
-                        names.append(re.sub(rb"\\#(\d{3})", lambda match: bytes([int(match.group(1), 8)]), line))
+                        names.append(ESCAPED.sub(unescaped, line) if b"\\#" in line else line)
+                taken = 0
             elif names and not take(names[0]) and not ended:
                 time.sleep(0.002)  # named a moment before it gets its name
+                taken = 32
             elif names:
                 names.popleft()
+                taken = taken + 1 if taken < 32 else 1
             if not names and ended:
                 break
             self.work.progress(phase="copying", files=self.fetched, bytes=self.fetched_bytes)
@@ -2586,16 +2606,20 @@ class Copy:
                 name, dir_fd=here
             )  # or rsync would find it good: it may be ours, from a copy that was interrupted
             return "it isn't a file of its own"
-        os.fchown(fd, *self.owner)  # from here on the one who fetched it can't change it
-        os.fchmod(fd, entry.mode)
-        if info.st_size != entry.size or sha256_of(os.dup(fd)) != entry.mark:
+        try:
+            os.fchown(fd, *self.owner)  # from here on the one who fetched it can't change it
+            if info.st_size != entry.size or sha256_of(fd, entry.size) != entry.mark:
+                os.unlink(name, dir_fd=here)
+                return "its content isn't what the manifest says"
+            there, _ = tree.place(path)
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            info = os.fstat(fd)
+            if info.st_mode & 0o7777 != entry.mode:  # rsync gives new files the source's, so mostly it is right
+                os.fchmod(fd, entry.mode)
+                info = os.fstat(fd)
+            self.inodes.put(info, entry.mark)
+        finally:
             os.close(fd)
-            os.unlink(name, dir_fd=here)
-            return "its content isn't what the manifest says"
-        there, _ = tree.place(path)
-        os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
-        self.inodes.put(os.fstat(fd), entry.mark)
-        os.close(fd)
         return None
 
     def _judge(self, code: int, said: str, left: Iterable[bytes], wrong: Dict[bytes, str]) -> None:
@@ -2619,7 +2643,7 @@ class Copy:
         """Owner and mode of the folders that were made or are the top, deepest first."""
         good = there.manifest.records - {b"d 700 0 - ."} if there is not None else frozenset()
         folders = [entry_of(record) for record in wanted.records - good if record[:1] == b"d"]
-        folders += [(b".", entry) for path, entry in map(entry_of, wanted.records) if path == b"."]
+        folders += [entry_of(record) for record in wanted.top]
         for path, entry in sorted(folders, reverse=True):
             fd = tree.folder(b"" if path == b"." else path)
             os.fchown(fd, *self.owner)
