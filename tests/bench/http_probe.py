@@ -1,6 +1,6 @@
 """CPU that one HTTP probe costs: ours beside httpx as it comes, blackbox_exporter and monit.
 
-``python -m tests.bench.http_probe`` prints JSON. nginx and whoever drives a prober have one CPU, the prober another;
+``python -m tests.bench.http_probe``. nginx and whoever drives a prober have one CPU, the prober another;
 each figure is CPU seconds of the prober's process per 1,000 probes of a 2.7 kB page, a new connection each. Rounds are
 interleaved, so that a slow minute of the machine meets all alike.
 """
@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+
+from tests.bench import results
+from tests.bench.sheet import Sheet, judged, shown, times
 
 AT_ONCE = 20
 PAGE = "统计信息网 " + "x" * 2680
@@ -245,8 +249,9 @@ def await_port(port: int) -> None:
     raise SystemExit(f"nothing listens on port {port}")
 
 
-def measure(rounds: int = 5, count: int = 3000) -> dict[str, Any]:
+def measure(rounds: int = 5, count: int = 3000, say: Callable[[str], object] = lambda _text: None) -> dict[str, Any]:
     """Medians and spreads of every prober that is installed here; those that aren't are named."""
+    watch = results.Watch()
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     if not shutil.which("nginx", path=path):
         raise SystemExit("nginx is missing: apt-get install nginx-light")
@@ -265,29 +270,39 @@ def measure(rounds: int = 5, count: int = 3000) -> dict[str, Any]:
             missing.append(f"{name} (apt-get install {program})")
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in probers}
     with world() as there:
-        for _ in range(rounds):
+        for number in range(rounds):
             for name, prober_of in probers.items():
+                watch.look()
                 taken[name].append(prober_of(there))
-    return {
-        "what": "CPU ms per HTTP probe (= CPU s per 1,000 probes), a new connection each, 2.7 kB page of nginx",
-        "python": sys.version.split()[0],
-        "rounds": rounds,
-        "aim_ms": AIM_MS,
-        "probers": {name: _summary(runs) for name, runs in taken.items()},
-        "missing": missing,
-    }
+                one = taken[name][-1]
+                say(f"round {number + 1}: {name}: {one['cpu_seconds'] * 1000 / one['probes']:.3f} ms CPU per probe")
+    summary = {name: _summary(runs) for name, runs in taken.items()}
+    for name, one in summary.items():
+        one["ratio_of_ours"] = results.ratio(summary["ours"]["cpu_ms"], one["cpu_ms"]) if name != "ours" else None
+    return results.write("http_probe", watch, {"rounds": rounds, "probers": summary, "missing": missing})
 
 
 def _summary(runs: list[dict[str, float]]) -> dict[str, Any]:
-    each = [run["cpu_seconds"] * 1000 / run["probes"] for run in runs]
-    rates = [run["probes"] / run["seconds"] for run in runs]
     return {
-        "cpu_ms_median": round(statistics.median(each), 3),
-        "cpu_ms_min": round(min(each), 3),
-        "cpu_ms_max": round(max(each), 3),
-        "probes_per_second_median": round(statistics.median(rates)),
+        "cpu_ms": results.spread(run["cpu_seconds"] * 1000 / run["probes"] for run in runs),
+        "probes_per_second": results.spread((run["probes"] / run["seconds"] for run in runs), 0),
         "probes": int(runs[0]["probes"]),
     }
+
+
+def sheets(data: dict[str, Any]) -> list[Sheet]:
+    """One table."""
+    sheet = Sheet(
+        "CPU of one HTTP probe: a 2.7 kB page of nginx, a new connection each",
+        ("", "CPU per probe", "ours / this", "probes per second on one core", f"aim {AIM_MS} ms"),
+    )
+    for name, one in data["probers"].items():
+        aim = judged(one["cpu_ms"]["median"], AIM_MS) if name == "ours" else ""
+        rate = f"{one['probes_per_second']['median']:.0f}"
+        sheet.add(name, shown(one["cpu_ms"], "ms"), times(one["ratio_of_ours"]), rate, aim)
+    sheet.notes.append("monit probes one host after the other at the pace of its cycle, so its rate says nothing.")
+    sheet.notes += [f"Not installed: {name}." for name in data["missing"]]
+    return [sheet]
 
 
 def main() -> None:
@@ -300,7 +315,9 @@ def main() -> None:
     if given.be:
         asyncio.run(_PYTHON_PROBERS[given.be](given.url, given.count))
     else:
-        print(json.dumps(measure(given.rounds, given.count), indent=2))
+        console = Console(width=results.WIDTH)
+        for sheet in sheets(measure(given.rounds, given.count, console.print)):
+            sheet.show(console)
 
 
 if __name__ == "__main__":

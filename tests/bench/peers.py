@@ -26,7 +26,10 @@ FASTEST = Timers("keepalived, fastest sensible timers (VRRPv3, advert_int 0.1)",
 
 
 def config(timers: Timers, priority: int, state: str) -> str:
-    """keepalived.conf(5) for one of the two hosts. A failing script without a weight makes keepalived give up at once: its quickest way."""
+    """keepalived.conf(5) for one of the two hosts.
+
+    A failing script without a weight makes keepalived give up at once: its quickest way.
+    """
     return f"""global_defs {{
     vrrp_version {timers.version}
     script_user root
