@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,9 +91,6 @@ while True:
 """
 
     def __init__(self, machine: Machine, ip: str) -> None:
-        import ipaddress
-        import sys
-
         self._process = machine.start(sys.executable, "-c", self.SCRIPT, ipaddress.ip_address(ip).packed.hex())
         assert self._process.stdout
         assert self._process.stdout.readline() == b"ready\n"
@@ -238,13 +237,26 @@ def test_a_probe_sees_two_that_answer(home: Home, web: Machine, segment: Segment
     assert heard == sorted([segment["one"].mac, segment["two"].mac])
 
 
+ASKING = """
+import socket, time
+mac = bytes.fromhex("0200000000ff")
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0x0806))
+frame = b"\\xff" * 6 + mac + bytes.fromhex("08060001080006040001") + mac + bytes(10) + bytes([10, 77, 0, 100])
+while True:
+    s.send(frame); time.sleep(0.01)
+"""
+
+
 def test_somebody_elses_question_is_no_answer(home: Home, web: Machine, segment: Segment, speak: Speak) -> None:
     """The monitor asks all day who has the address; that mustn't look like somebody who wants it."""
-    other = speak(home, segment["other"].prefix)
-    for _ in range(4):
-        other.send(other.request("address", {"ip": V4, "probe": True, "probe_seconds": 1.0}))
-    time.sleep(0.1)
+    asking = segment["other"].start(sys.executable, "-c", ASKING)
+    time.sleep(0.3)
     assert "result" in speak(home, web.prefix).change("address", want(V4, "held"))
+    assert asking.poll() is None
+    asking.kill()
+    asking.wait()
+    assert asking.stdout
+    asking.stdout.close()
 
 
 @pytest.mark.parametrize(

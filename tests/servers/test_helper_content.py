@@ -376,15 +376,21 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_site_and_no_rest(two: TwoServ
         subprocess.run(["umount", str(live)], check=True)
 
 
-def test_a_source_that_changes_during_the_copy_is_said_and_nothing_switched(two: TwoServers, helper: Speaker) -> None:
+@pytest.mark.parametrize("change", ["content", "gone", "both"])
+def test_a_source_that_changes_during_the_copy_is_said_and_nothing_switched(
+    two: TwoServers, helper: Speaker, change: str
+) -> None:
     two.sync(helper)
     fill(two.source, "build-2")
     manifest = two.manifest()
-    fill(two.source, "build-3")
-    (two.source / "page/7.html").unlink()
+    if change != "gone":
+        (two.source / "build-id").write_text("build-3")  # as long as before
+    if change != "content":
+        (two.source / "page/7.html").unlink()
     reply = two.sync(helper, manifest)
     assert kind(reply) == ("changed-during-copy", True)
-    assert "page/7.html" in reply["error"]["message"] or "page/" in reply["error"]["message"]
+    assert ("build-id" in reply["error"]["message"]) == (change != "gone")
+    assert ("page/7.html" in reply["error"]["message"]) == (change != "content")
     assert (two.path / "build-id").read_text() == "build-1"
     assert "result" in two.sync(helper)
     assert tree(two.path) == tree(two.source)
