@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -136,7 +137,7 @@ def _first(events: list[Event], wanted: str, **data: Any) -> float:
 
 
 def _stages(events: list[Event], fault_at: float, first_reply: float) -> dict[str, float]:
-    """Seconds from each milestone to the next, from the fault to the first good reply of the new holder."""
+    """Seconds from the fault to each milestone, up to the first good reply of the new holder, in their order."""
     recovery = next(run for _, kind, run, its in events if kind == "run.opened" and its["kind"] == "recover")
     marks = [("fault", fault_at)]
     for name, wanted, data in (
@@ -158,7 +159,7 @@ def _stages(events: list[Event], fault_at: float, first_reply: float) -> dict[st
         elif kind == "step.done" and at < first_reply:
             marks.append((f"step {its['step']}: {titles[its['step'] - 1]}", at))
     marks = [*sorted(marks, key=lambda mark: mark[1]), ("first good reply", first_reply)]
-    return {name: round(at - marks[number][1], 4) for number, (name, at) in enumerate(marks[1:])}
+    return {name: round(at - fault_at, 4) for name, at in marks[1:]}
 
 
 def _changes(events: list[Event]) -> list[dict[str, Any]]:
@@ -236,6 +237,16 @@ def _timers() -> dict[str, str]:
     return {**kept, **profiles.timers()}
 
 
+def _between(rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """Seconds from each milestone that every round reached to the next."""
+    common = [name for name in rounds[0] if all(name in each for each in rounds)]
+    common.sort(key=lambda name: statistics.median(each[name] for each in rounds))
+    return {
+        name: results.spread((each[name] - (each[common[at - 1]] if at else 0.0) for each in rounds), 4)
+        for at, name in enumerate(common)
+    }
+
+
 def _summary(taken: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, faults in taken.items():
@@ -244,11 +255,7 @@ def _summary(taken: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any
             if name in OURS and rounds:
                 for key in ("detected_seconds", "reply_seconds", "overlap_seconds"):
                     one[key] = results.spread(each[key] for each in rounds)
-                stages = dict.fromkeys(stage for each in rounds for stage in each["stages"])
-                one["stages"] = {
-                    stage: results.spread((each["stages"][stage] for each in rounds if stage in each["stages"]), 4)
-                    for stage in stages
-                }
+                one["stages"] = _between([each["stages"] for each in rounds])
                 one["changes"] = [each["changes"] for each in rounds]
             found.setdefault(name, {})[fault] = one
     for name, peer in OURS.items():

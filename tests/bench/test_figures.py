@@ -66,9 +66,17 @@ def test_time_is_told_from_milestone_to_milestone() -> None:
         (10.9, "step.done", 8, {"step": 1}),  # of another run
         (11.5, "step.done", 7, {"step": 2}),  # after the visitor was served already
     ]
-    assert outage._stages(events, 10.0, 11.0) == {
-        "first failed look": 0.2, "down is certain": 0.3, "run opened": 0.1, "step 1 begun": 0.0,
-        "step 1: released": 0.2, "first good reply": 0.2,
+    slow = outage._stages(events, 10.0, 11.0)
+    assert slow == {
+        "first failed look": 0.2, "down is certain": 0.5, "run opened": 0.6, "step 1 begun": 0.6,
+        "step 1: released": 0.8, "first good reply": 1.0,
+    }  # fmt: skip
+    quick = outage._stages(events, 10.0, 12.0)
+    assert quick["step 2: held"] == 1.5
+    between = outage._between([slow, quick])  # a milestone that one round didn't reach in time isn't one
+    assert {name: one["runs"] for name, one in between.items()} == {
+        "first failed look": [0.2, 0.2], "down is certain": [0.3, 0.3], "run opened": [0.1, 0.1],
+        "step 1 begun": [0.0, 0.0], "step 1: released": [0.2, 0.2], "first good reply": [0.2, 1.2],
     }  # fmt: skip
 
 
