@@ -61,6 +61,7 @@ class Bureau:
     def __init__(self, lab: Lab, config: str | None = None) -> None:
         self.lab = lab
         self.monitor: Host = lab["monitor"]
+        self.newest = 0
         self.write_config(config if config is not None else lab_config())
 
     # the operator's morning ---------------------------------------------------------------------------------
@@ -124,6 +125,7 @@ class Bureau:
         if self.holder() != "web":
             self.until(lambda status: self.cli("switch", "web", "--yes", check=False).code == 0, 60)
         self.ready(60)
+        self.newest = max((int(run["number"]) for run in self.runs()), default=0)
 
     def kill_at(self, kind: str, number: int) -> None:
         """Kill -9 the daemon when its journal gets the ``number``-th new event of a kind; systemd starts it again."""
@@ -201,8 +203,11 @@ class Bureau:
             time.sleep(0.2)
         raise LabTimeout(f"not seen within {within} s; last status: {json.dumps(status, ensure_ascii=False)[:4000]}")
 
-    def until_run(self, kind: str, states: tuple[str, ...], within: float, *, after: int = 0) -> dict[str, Any]:
-        """Wait until a run of a kind, newer than run ``after``, is in one of these states; the run."""
+    def until_run(
+        self, kind: str, states: tuple[str, ...], within: float, *, after: int | None = None
+    ) -> dict[str, Any]:
+        """Wait until a run of a kind, newer than ``after`` (or than the day's beginning), is in one of these states."""
+        after = self.newest if after is None else after
         deadline = time.monotonic() + within
         runs: list[dict[str, Any]] = []
         while time.monotonic() < deadline:

@@ -184,11 +184,9 @@ def test_kill_9_of_the_daemon_in_mid_run_leaves_one_plan_finished_or_undone(
     holders = oracle.holders(ADDRESS)
     assert holders == (["web-backup"] if run["state"] == "done" else ["web"])
     assert bureau.holder() == holders[0]
+    changes = [change for step in bureau.run_of(run["number"])["steps"] for change in step["changes"]]
     given = [
-        change
-        for step in bureau.run_of(run["number"])["steps"]
-        for change in step["changes"]
-        if change["result"] == "ok" and change["args"].get("want") == "held" and change["args"].get("ip") == ADDRESS
+        one for one in changes if one["says"] == f"give {ADDRESS}/24 on eth0 to web-backup" and one["result"] == "ok"
     ]
     assert len(given) <= 1
     assert json.loads(bureau.cli("audit", "verify", "-o", "json").out)["sound"]
