@@ -8,7 +8,7 @@ NOT_OURS = (
     "httpx._main",  # httpx's command line, with click, rich and pygments
     "invoke",  # for paramiko's `Match exec` in ssh_config files, which we never read; with unittest.mock
 )
-"""Modules whose importers do without them when they aren't there; 6 MB of a daemon at rest. See tests/daemon/test_lean.py."""
+"""Modules whose importers do without them when they aren't there; 6 MB of a daemon at rest."""
 
 
 def leave_out() -> None:

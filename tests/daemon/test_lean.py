@@ -10,7 +10,9 @@ import pytest
 
 from failover.daemon.lean import NOT_OURS
 
-HEAVY = ("rich", "pygments", "invoke", "unittest", "unittest.mock", "failover.cli.status", "failover.servers.enroll", "jinja2")
+HEAVY = (
+    "rich", "pygments", "invoke", "unittest", "unittest.mock", "failover.cli.status", "failover.servers.enroll", "jinja2",
+)  # fmt: skip
 
 SCRIPT = """
 import json, sys
