@@ -11,7 +11,8 @@ import pytest
 from failover.daemon.lean import NOT_OURS
 
 HEAVY = (
-    "rich", "pygments", "invoke", "unittest", "unittest.mock", "failover.cli.status", "failover.servers.enroll", "jinja2",
+    "rich", "pygments", "invoke", "unittest", "unittest.mock", "jinja2",
+    "failover.cli.status", "failover.servers.enroll",
 )  # fmt: skip
 
 SCRIPT = """
