@@ -44,6 +44,11 @@ class Observers:
             name: Seen(name=name, seen=None, at=now(), reason="not looked at yet") for name in setup.witnesses
         }
 
+    def in_order(self) -> tuple[Sighting, ...]:
+        """All sightings, by check and as the config has the servers: no reason changes because one was quicker."""
+        place = {name: at for at, name in enumerate(self._setup.machines)}
+        return tuple(sorted(self.sightings.values(), key=lambda one: (one.check, place[one.observer])))
+
     def of(self, check: str) -> tuple[str, ...]:
         """The servers that can be asked whether they see what a check looks at."""
         probe = self._setup.checks[check]

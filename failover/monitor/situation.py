@@ -83,7 +83,7 @@ class Situations:
             checks=self._checks(now),
             servers=self._server_facts(now),
             witnesses=tuple(self._observers.witnesses.values()),
-            sightings=tuple(self._observers.sightings.values()),
+            sightings=self._observers.in_order(),
             own_fault=self._sight.own_fault(),
             plans=tuple(self._plan(name) for name, plan in self._setup.plans.items() if plan.when is not None),
             run=self._run(),

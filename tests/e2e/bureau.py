@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +17,7 @@ SERVERS = ("web", "web-backup", "wcm", "wcm-backup", "db", "db-backup")
 WEB_HOSTS = ("monitor", "client", "router", "web", "web-backup", "wcm")
 
 Status = dict[str, Any]
-
-#: Runs on the monitor: reads the journal through the API as fast as it can, and kills when it sees what it waits for.
-KILL_AT = """
-import http.client, json, os, signal, socket, subprocess, sys, time
-
-class Unix(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect("/run/failover/api.sock")
-
-def ask(path):
-    connection.request("GET", "/api/v1" + path)
-    return json.loads(connection.getresponse().read())
-
-kind, number = sys.argv[1], int(sys.argv[2])
-connection = Unix("localhost")
-pid = int(subprocess.check_output(["systemctl", "show", "-P", "MainPID", "failover"]))
-after, seen = ask("/audit/head")["seq"], 0
-print("watching", flush=True)
-deadline = time.monotonic() + 40
-while time.monotonic() < deadline:
-    for event in ask("/events?after=%d&limit=100" % after)["events"]:
-        after = event["seq"]
-        opened = event["kind"] == "run.opened" and event["data"]["kind"] == "recover"
-        seen += opened if kind == "run.opened" else event["kind"] == kind
-        if seen == number:
-            os.kill(pid, signal.SIGKILL)
-            print("killed after event", after, flush=True)
-            sys.exit(0)
-    time.sleep(0.001)
-sys.exit("never saw it")
-"""
+Run = dict[str, Any]
 
 
 def lab_config() -> str:
@@ -61,18 +31,33 @@ class Bureau:
     def __init__(self, lab: Lab, config: str | None = None) -> None:
         self.lab = lab
         self.monitor: Host = lab["monitor"]
-        self.newest = 0
+        self.since = 0
+        """The newest run when this incident began; runs up to it are another story."""
+        self._builds = 1
         self.write_config(config if config is not None else lab_config())
 
     # the operator's morning ---------------------------------------------------------------------------------
 
     def write_config(self, text: str) -> None:
         """Put the config where the daemon looks for it."""
+        self.config = text
         self.monitor.run(
             "systemd-sysusers && systemd-tmpfiles --create 2>/dev/null; mkdir -p /etc/failover", check=False
         )
         self.monitor.write(CONFIG, text, mode="640")
         self.monitor.run(f"chgrp failover {CONFIG} /etc/failover")
+
+    @contextmanager
+    def other_config(self, text: str) -> Iterator[None]:
+        """Another config for a while; the daemon reads it as an operator has it read."""
+        usual = self.config
+        self.write_config(text)
+        try:
+            self.cli("reload")
+            yield
+        finally:
+            self.write_config(usual)
+            self.cli("reload")
 
     def enroll(self, *servers: str) -> None:
         """Enrol servers, all of them unless some are named, with the operator's own key."""
@@ -81,11 +66,11 @@ class Bureau:
         shown = [word for key in keys for word in ("--host-key", key)]
         self.cli("enroll", *(servers or ("--all",)), "--as", "root", *shown, timeout=120)
 
-    def start(self, within: float = 30) -> None:
+    def start(self, within: float = 60) -> None:
         """Start the daemon, and wait until systemd and the daemon itself call it ready."""
         self.monitor.run("systemctl start failover", timeout=within)
 
-    def ready(self, within: float = 30) -> Status:
+    def ready(self, within: float = 60) -> Status:
         """The status once every server's session is warm and every plan is ready."""
         return self.until(
             lambda status: (
@@ -105,54 +90,13 @@ class Bureau:
         """kill -9 of the daemon; systemd is told not to start it again by itself."""
         self.monitor.run("systemctl kill --signal=KILL failover; systemctl stop failover", check=False)
 
-    def come_home(self) -> None:
-        """After an incident: power, network, services, then what a person says and orders to have web serve again."""
-        lab = self.lab
-        lab.heal()
-        for name, host in lab.hosts.items():
-            if not host.on:
-                host.boot()
-            host.thaw()
-            if name.startswith("web"):
-                host.run("systemctl unmask -q nginx; systemctl kill -s CONT nginx; systemctl start nginx", check=False)
-        # Anew, so that it doesn't remember how often the tests before let the site flap.
-        self.monitor.run("systemctl reset-failed failover; systemctl restart failover", timeout=60)
-        self.until(lambda status: all(server["state"] == "reachable" for server in status["servers"]), 40)
-        for run in self.runs():
-            if run["state"] in ("running", "waiting", "stopped"):
-                self.cli("abort", str(run["number"]), "--why", "the test is over", check=False)
-        self.cli("ack", "web", "--why", "the test is over", check=False)
-        if self.holder() != "web":
-            self.until(lambda status: self.cli("switch", "web", "--yes", check=False).code == 0, 60)
-        self.ready(60)
-        self.newest = max((int(run["number"]) for run in self.runs()), default=0)
-
-    def kill_at(self, kind: str, number: int) -> None:
-        """Kill -9 the daemon when its journal gets the ``number``-th new event of a kind; systemd starts it again."""
-        self.monitor.write("/run/kill-at.py", KILL_AT)
-        self._epoch = int(self._status()["epoch"])
-        self._runs = len(self.runs())
-        self._killer = self.monitor.start(["python3", "/run/kill-at.py", kind, str(number)])
-        deadline = time.monotonic() + 10
-        while "watching" not in self._killer.output():
-            if time.monotonic() > deadline:
-                raise LabTimeout(f"the killer doesn't watch: {self._killer.output()}")
-            time.sleep(0.02)
-
-    def until_restarted(self, within: float) -> dict[str, Any]:
-        """Wait until the killed daemon is back and its newest recovery has ended; that run."""
-        if self._killer.wait(within) != 0:
-            raise LabError(f"the daemon wasn't killed: {self._killer.output()}")
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
-            try:
-                runs = [run for run in self.runs()[self._runs :] if run["kind"] == "recover"]
-                if int(self._status()["epoch"]) > self._epoch and runs and runs[-1]["ended_at"]:
-                    return runs[-1]
-            except LabError:
-                pass  # just being restarted
-            time.sleep(0.3)
-        raise LabTimeout(f"no recovery had ended within {within} s; there is {self.runs()[self._runs :]}")
+    def publish(self, *, also_on_web: bool = False) -> str:
+        """The WCM publishes the next build, and unless its distribution works no more, the web server gets it too."""
+        self._builds += 1
+        build = f"build-{self._builds}"
+        for host in ("wcm", "web") if also_on_web else ("wcm",):
+            self.lab.publish(build, on=host)
+        return build
 
     # asking -------------------------------------------------------------------------------------------------
 
@@ -161,26 +105,35 @@ class Bureau:
         return self.monitor.run(["failover", *words], check=check, timeout=timeout)
 
     def status(self) -> Status:
-        """``failover status`` as data, of the lab's one site."""
-        site: Status = self._status()["sites"][0]
-        return site
-
-    def _status(self) -> Status:
+        """``failover status`` as data."""
         done = self.cli("status", "-o", "json", check=False)  # 1 means that an incident is open
         if done.code not in (0, 1):
             raise LabError(f"failover status ended with {done.code}: {done.err}")
-        whole: Status = json.loads(done.out)
-        return whole
+        site: Status = json.loads(done.out)["sites"][0]
+        return site
 
-    def runs(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Every run so far, oldest first."""
-        runs: list[dict[str, Any]] = json.loads(self.cli("runs", "-o", "json").out)["runs"]
-        return [run for run in sorted(runs, key=lambda run: int(run["number"])) if kind is None or run["kind"] == kind]
+    def runs(self, kind: str | None = None, *, after: int = 0) -> list[Run]:
+        """Every run newer than run ``after``, oldest first."""
+        runs: list[Run] = json.loads(self.cli("runs", "--limit", "1000", "-o", "json").out)["runs"]
+        runs = [run for run in runs if int(run["number"]) > after and (kind is None or run["kind"] == kind)]
+        return sorted(runs, key=lambda run: int(run["number"]))
 
-    def run_of(self, number: int) -> dict[str, Any]:
+    def run_of(self, number: int) -> Run:
         """One run with its steps and changes."""
-        answer: dict[str, Any] = json.loads(self.cli("runs", "show", str(number), "-o", "json").out)
+        answer: Run = json.loads(self.cli("runs", "show", str(number), "-o", "json").out)
         return answer
+
+    def told(self, run: Run) -> str:
+        """What ``failover runs show`` says of a run to a person."""
+        return self.cli("runs", "show", str(run["number"])).out
+
+    def moves(self) -> list[Run]:
+        """Every run of this incident that moved a role, or tried to."""
+        return [run for run in self.runs(after=self.since) if run["kind"] in ("recover", "switch")]
+
+    def plan(self, name: str = "web") -> dict[str, Any]:
+        """What the daemon thinks of a plan now."""
+        return next(plan for plan in self.status()["plans"] if plan["name"] == name)
 
     def holder(self, role: str = "web") -> str:
         """Who holds a role, by the daemon's own word."""
@@ -200,16 +153,24 @@ class Bureau:
             else:
                 if seen(status):
                     return status
-            time.sleep(0.2)
-        raise LabTimeout(f"not seen within {within} s; last status: {json.dumps(status, ensure_ascii=False)[:4000]}")
+            time.sleep(0.1)
+        raise LabTimeout(f"not seen within {within} s; the last status:\n{short(status) if status else 'none'}")
 
-    def until_run(
-        self, kind: str, states: tuple[str, ...], within: float, *, after: int | None = None
-    ) -> dict[str, Any]:
-        """Wait until a run of a kind, newer than ``after`` (or than the day's beginning), is in one of these states."""
-        after = self.newest if after is None else after
+    def until_plan(self, says: str, within: float, *, action: str | None = None) -> Status:
+        """Wait until the web plan's decision, or why it isn't ready, says something."""
+
+        def seen(status: Status) -> bool:
+            plan = next(plan for plan in status["plans"] if plan["name"] == "web")
+            said = "; ".join([plan["reason"], *plan["problems"]])
+            return says in said and action in (None, plan["action"])
+
+        return self.until(seen, within)
+
+    def until_run(self, kind: str, states: tuple[str, ...], within: float, *, after: int | None = None) -> Run:
+        """Wait until a run of a kind, newer than run ``after``, is in one of these states; the run."""
         deadline = time.monotonic() + within
-        runs: list[dict[str, Any]] = []
+        after = self.since if after is None else after
+        runs: list[Run] = []
         while time.monotonic() < deadline:
             done = self.cli("runs", "-o", "json", check=False, timeout=20)
             if done.code == 0:
@@ -217,5 +178,22 @@ class Bureau:
                 for run in runs:
                     if run["state"] in states:
                         return run
-            time.sleep(0.2)
+            time.sleep(0.1)
         raise LabTimeout(f"no {kind} run was {' or '.join(states)} within {within} s; there are {runs}")
+
+
+def short(status: Status) -> str:
+    """A status for the message of a test that failed: what isn't as on a quiet day, and what is decided."""
+    lines = [f"role {one['name']} is held by {one['holder']}" for one in status["roles"]]
+    lines += [f"server {one['name']} is {one['state']}: {one['reason']}" for one in status["servers"]]
+    lines += [f"address {one['name']} is {one['state']}: {one['reason']}" for one in status["addresses"]]
+    lines += [f"check {one['name']} is {one['standing']}: {one['reason']}" for one in status["checks"]]
+    for one in status["plans"]:
+        ready = "ready" if one["ready"] else f"not ready ({'; '.join(one['problems'])})"
+        lines.append(f"plan {one['name']} is {ready}, {one['action']}: {one['reason']}")
+    lines += [
+        f"incident {one['number']} {one['about']} is {one['state']}: {one['reason']}" for one in status["incidents"]
+    ]
+    lines += [f"run {one['number']} {one['kind']} is {one['state']}: {one['reason']}" for one in status["runs"]]
+    lines += [f"ahead {name}: {said}" for name, said in status["ahead"].items()]
+    return "".join(f"  {line}\n" for line in lines)

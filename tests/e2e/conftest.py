@@ -1,50 +1,54 @@
-"""One lab for a file of incidents; after each test the site is brought home, as an operator would."""
-
-from __future__ import annotations
+"""The fixtures of incidents: a bureau in which all is well, an oracle, a visitor, and the phone of the one on duty."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.bureau import WEB_HOSTS, Bureau
-from tests.lab import Lab, Oracle, Visitor
-from tests.lab.fixtures import _living, make_lab, needs_lab, pytest_runtest_makereport
+from tests.e2e.bureau import Bureau
+from tests.e2e.phone import Phone
+from tests.e2e.town import Town
+from tests.lab import Oracle, Visitor
+from tests.lab.fixtures import make_lab, needs_lab, pytest_runtest_makereport
 
 __all__ = ["make_lab", "pytest_runtest_makereport"]
 
 
-@pytest.fixture(scope="module")
-def shared_bureau() -> Iterator[Bureau]:
+@pytest.fixture(scope="session")
+def town() -> Iterator[Town]:
+    """What the incidents of this session happen in."""
     needs_lab()
-    with Lab(WEB_HOSTS) as lab:
-        _living.append(lab)
-        try:
-            bureau = Bureau(lab)
-            bureau.up()
-            yield bureau
-        finally:
-            _living.remove(lab)
+    town = Town()
+    yield town
+    town.leave()
 
 
 @pytest.fixture
-def bureau(shared_bureau: Bureau) -> Bureau:
-    """The site as on an ordinary day: web serves, everything is ready, nothing is held against the plan."""
-    shared_bureau.come_home()
-    return shared_bureau
+def bureau(town: Town, request: pytest.FixtureRequest) -> Iterator[Bureau]:
+    """A site that is well: web serves, web-backup is ready, nobody is at work. Broken again at the end."""
+    failed = request.session.testsfailed
+    yield town.lend()
+    if request.session.testsfailed > failed:
+        town.leave()  # who knows what is left of it
+    else:
+        town.put_back()
+
+
+@pytest.fixture
+def phone(town: Town, bureau: Bureau) -> Phone:
+    """What the person on duty was told since this incident began."""
+    return town.phone
 
 
 @pytest.fixture
 def oracle(bureau: Bureau) -> Iterator[Oracle]:
-    """Never two that hold or answer, whatever the test does: asserted at its end."""
-    with Oracle(bureau.lab) as watching:
-        yield watching
-        watching.check()
+    """Watches who holds and who answers for the site's addresses, from before the incident to its end."""
+    with Oracle(bureau.lab) as oracle:
+        yield oracle
 
 
 @pytest.fixture
 def visitor(bureau: Bureau) -> Iterator[Visitor]:
-    """Behind the router, every 10 ms; never half of a copy, asserted at the end."""
-    with Visitor(bureau.lab["client"]) as visiting:
-        visiting.await_host("web", within=15)
-        yield visiting
-        visiting.check_whole()
+    """Has seen the site served by web, and goes on asking."""
+    with Visitor(bureau.lab["client"]) as visitor:
+        visitor.await_host("web", within=15)
+        yield visitor

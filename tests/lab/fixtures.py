@@ -18,7 +18,8 @@ from .lab import EVERYONE, Lab
 from .needs import missing_requirements
 
 MakeLab = Callable[..., Lab]
-_living: list[Lab] = []
+watched: set[Lab] = set()
+"""Labs that are up; their journals are saved when a test fails."""
 
 
 def needs_lab() -> None:
@@ -40,12 +41,12 @@ def make_lab() -> Iterator[MakeLab]:
         lab = Lab(hosts, **options)
         lab.up()
         made.append(lab)
-        _living.append(lab)
+        watched.add(lab)
         return lab
 
     yield make
     for lab in made:
-        _living.remove(lab)
+        watched.discard(lab)
         lab.down()
 
 
@@ -56,9 +57,9 @@ def shared_lab(*hosts: str, **options: Any) -> Any:
     def lab() -> Iterator[Lab]:
         needs_lab()
         with Lab(hosts, **options) as lab:
-            _living.append(lab)
+            watched.add(lab)
             yield lab
-            _living.remove(lab)
+            watched.discard(lab)
 
     return lab
 
@@ -67,10 +68,10 @@ def shared_lab(*hosts: str, **options: Any) -> Any:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Save the hosts' journals at the moment a test fails, while the hosts still live."""
     report: Any = yield
-    if report.failed and _living:
+    if report.failed and watched:
         name = re.sub(r"[^\w.-]+", "_", item.nodeid)
         folder = Path(os.environ.get("FAILOVER_LAB_LOGS") or REPOSITORY / ".cache" / "lab-logs") / name
-        for number, lab in enumerate(_living):
-            lab.save_logs(folder / str(number) if len(_living) > 1 else folder)
+        for number, lab in enumerate(watched):
+            lab.save_logs(folder / str(number) if len(watched) > 1 else folder)
         report.sections.append(("lab", f"the hosts' journals are in {folder}"))
     return report
