@@ -14,6 +14,8 @@ _PLACE, _PAGES = "/usr/local/lib/phone.py", "/run/phone.jsonl"
 
 Page = dict[str, Any]
 
+_SEVERITIES = ("info", "warning", "page")
+
 
 class Phone:
     """Lies on the monitor host, where the config's channel `duty` posts to."""
@@ -32,11 +34,12 @@ class Phone:
         self._monitor.run(f": > {_PAGES}")
 
     def await_page(self, says: str, within: float, *, severity: str = "page") -> Page:
-        """Wait until it rings for something."""
+        """Wait until it rings for something. Messages of one moment may come together, as severe as the severest."""
+        enough = _SEVERITIES[_SEVERITIES.index(severity) :]
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for page in self.pages():
-                if says in f"{page['title']}\n{page['text']}" and page["severity"] == severity:
+                if says in f"{page['title']}\n{page['text']}" and page["severity"] in enough:
                     return page
             time.sleep(0.1)
         titles = "\n  ".join(f"{page['severity']}: {page['title']}" for page in self.pages())
