@@ -16,6 +16,8 @@ from failover.probes.http import HttpProbe
 from failover.probes.ping import PingProbe
 from failover.probes.tcp import TcpProbe
 from failover.recover.address import Address
+from failover.recover.databases import NAME as DATABASE_NAME
+from failover.recover.databases import Database, Engine
 from failover.recover.plan import Plan
 from failover.servers.fence import FenceSettings
 from failover.servers.ssh import SshSettings
@@ -81,6 +83,45 @@ class ServerSection(Section):
     )
 
 
+class DatabaseSection(Section):
+    """The database that a role is there for."""
+
+    engine: Engine = Field(description="What runs it: `postgresql` or `mariadb`.")
+    name: str = Field(pattern=DATABASE_NAME, description="The database's name, as the WCM has it in its settings.")
+    owner: str = Field(pattern=DATABASE_NAME, description="The account that owns it, which the WCM connects as.")
+    user: str = Field(
+        default="failover",
+        pattern=DATABASE_NAME,
+        description="The account by which backups are made and restored; it may create databases and act for the owner.",
+    )
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Where it listens; by default 5432 or 3306, as its engine has it."
+    )
+    password_file: str = Field(
+        default="/etc/failover-helper/db-password", description="The file on the servers that holds the user's password."
+    )
+    queries: dict[Name, str] = Field(
+        default_factory=dict, description="Questions that a good copy answers with something that isn't empty or 0."
+    )
+
+    @field_validator("password_file")
+    @classmethod
+    def _is_absolute(cls, value: str) -> str:
+        if not value.startswith("/") or {"", ".", ".."} & set(value[1:].split("/")):
+            raise ValueError(f"{value!r} is not an absolute path without '.', '..' and a slash at its end")
+        return value
+
+    @property
+    def listens_on(self) -> int:
+        """The port, where the config leaves it out the engine's own."""
+        return self.port if self.port is not None else {"postgresql": 5432, "mariadb": 3306}[self.engine]
+
+    @property
+    def database(self) -> Database:
+        """As the steps of a plan see it."""
+        return Database(self.engine, self.name, self.owner, self.user, self.listens_on, self.queries)
+
+
 class RoleSection(Section):
     """What a server does for the site, and which two can do it."""
 
@@ -93,6 +134,7 @@ class RoleSection(Section):
     owner: str = Field(default="root", description="Whose the content is on the servers that it is copied to.")
     group: str | None = Field(default=None, description="The content's group; by default the owner's name.")
     unit: str | None = Field(default=None, description="The systemd unit that does the role's work.")
+    database: DatabaseSection | None = Field(default=None, description="The database that the role is there for.")
 
     @field_validator("path")
     @classmethod

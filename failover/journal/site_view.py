@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from failover.journal.database_view import DATABASE_KINDS, Databases
 from failover.journal.incident_view import INCIDENT_KINDS, Incidents
 from failover.journal.queries import AutomationSwitch, Maintenance, Runs, Switch
 from failover.journal.run_fold import RUN_KINDS
@@ -60,6 +61,7 @@ class SiteView:
         self.parked: dict[str, set[str]] = {}
         """By server, the addresses that are parked on it."""
         self.copies: dict[tuple[str, str], Copy] = {}
+        self.databases = Databases()
         self.incidents = Incidents(keep)
         self.runs = Runs(keep)
         self.maintenance = Maintenance()
@@ -97,7 +99,7 @@ class SiteView:
         if event.site not in ("", self.site) or event.seq <= self.seen:
             return
         self.seen = event.seq
-        for part in (self.incidents, self.runs, self.maintenance, self._switch):
+        for part in (self.incidents, self.runs, self.maintenance, self._switch, self.databases):
             part.apply(event)
         if handler := _HANDLERS.get(event.kind):
             handler(self, event)
@@ -133,6 +135,7 @@ SITE_KINDS = (
     *_HANDLERS,
     *RUN_KINDS,
     *INCIDENT_KINDS,
+    *DATABASE_KINDS,
     "automation.switched",
     "maintenance.begun",
     "maintenance.ended",

@@ -82,6 +82,7 @@ class Engine:
         self._scene = replace(
             scene,
             opened_at=scene.now(),
+            begun_at=record.view.opened_at,
             word=record.said,
             made=record.made,
             note=self._note,

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from failover.backups import BackupSet
+from failover.journal.database_view import Swap
 from failover.model import Reading, RunKind, utc_now
 from failover.recover.address import Address
 from failover.recover.copies import Copies
+from failover.recover.databases import Database, Restores
 from failover.recover.outcome import Made
 from failover.servers.base import Server, Servers
 
@@ -31,6 +34,8 @@ class RoleNow:
     addresses: tuple[str, ...] = ()
     path: str | None = None
     """Where the role's content lies, for roles that have content."""
+    database: Database | None = None
+    """The role's database, for roles that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,12 @@ class Scene:
     """Since when a server has been silent on every path (ssh, ping, its checks, seen from others), or None."""
     copies: Copies = field(default_factory=Copies)
     """Which copies were found equal to their source, and when; lives as long as the daemon."""
+    backups: Mapping[str, BackupSet] = field(default_factory=dict)
+    """The site's backup sets, by name."""
+    restores: Restores = field(default_factory=Restores)
+    """Which backups could not be restored; lives as long as the daemon."""
+    swaps: Mapping[str, Swap] = field(default_factory=dict)
+    """By role, which backup was put in its database's place last."""
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     """Seconds that nobody can set back; bounds every wait."""
@@ -97,6 +108,8 @@ class Scene:
     """What this run has proven: by address, why it is certain that ``old`` let go of it, and when by ``clock``."""
     opened_at: datetime | None = None
     """When the run was opened, or resumed."""
+    begun_at: datetime | None = None
+    """When the run was first opened: what was written after the newest backup and until then is lost."""
     forced: bool = False
     """A person takes the responsibility: the fault needn't be confirmed."""
     dry: bool = False
