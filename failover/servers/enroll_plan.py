@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from failover.servers import helper_program
 from failover.servers.pins import HostKey
 from failover.servers.policy import Policy
 from failover.servers.ssh import SshSettings
 
 HERE = Path(__file__).parent
-HELPER_FILE = HERE / "helper.py"
 GUARD_FILE = HERE / "units" / "failover-guard.service"
 
 HELPER = "/usr/libexec/failover-helper"
@@ -79,7 +79,7 @@ def items(plan: EnrollPlan, public_key: str) -> list[Item]:
 
 def helper_sha256() -> str:
     """Of the helper that this failover installs."""
-    return hashlib.sha256(HELPER_FILE.read_bytes()).hexdigest()
+    return hashlib.sha256(helper_program.program()).hexdigest()
 
 
 def _programs(plan: EnrollPlan) -> Iterator[Item]:
@@ -114,10 +114,10 @@ def _account(user: str, comment: str) -> Iterator[Item]:
 
 def _files(plan: EnrollPlan) -> Iterator[Item]:
     yield _folder("/usr/libexec", 0o755) | {"shared": True}
-    helper = HELPER_FILE.read_bytes()
+    helper = helper_program.program()
     yield _file(POLICY, [plan.policy.text().encode()], 0o644)
     yield _file(HELPER, [helper], 0o755)
-    forms = [text.encode() for text in sudoers_forms(plan.ssh.user, helper_sha256())]
+    forms = [text.encode() for text in sudoers_forms(plan.ssh.user, hashlib.sha256(helper).hexdigest())]
     yield _file(SUDOERS, forms, 0o440) | {"accept": ["visudo", "-c", "-q", "-f"]}
 
 

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_OURS = Path(__file__).parent.parent.parent / "failover/servers/helper.py"
-HELPER = Path(os.environ.get("FAILOVER_HELPER_UNDER_TEST", _OURS))
-"""The file that is tried; another one when somebody plants a bug to see the tests find it."""
+from failover.servers import helper_program
+
+SOURCES = Path(os.environ.get("FAILOVER_HELPER_UNDER_TEST", helper_program.SOURCES))
+"""The package that is tried; another one when somebody plants a bug to see the tests find it."""
+
+
+def _built() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="helper"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    built = folder / "failover-helper"
+    built.write_bytes(helper_program.program(SOURCES))
+    built.chmod(0o755)
+    return built
+
+
+HELPER = _built()
+"""The program as it would lie on a server."""
 ADDRESS = {"name": "www", "ip": "10.77.0.100", "interface": "eth0", "prefix": 24}
 POLICY: dict[str, Any] = {"site": "test", "server": "web", "addresses": [ADDRESS]}
 

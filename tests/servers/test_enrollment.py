@@ -12,7 +12,7 @@ from failover.config.enrollment import content_key_file, key_file, known_hosts_f
 from failover.config.load import load
 from failover.errors import NotFound
 from failover.servers.enroll_plan import items
-from failover.servers.helper import Policy as HelpersPolicy
+from failover.servers.helper.core import Policy as HelpersPolicy
 from failover.servers.pins import HostKey, write_pins
 from tests.servers.sshd import make_key
 

@@ -39,7 +39,7 @@ class Installed(Speaker):
 @pytest.fixture(scope="module")
 def helper(lab: Lab) -> Any:
     policy = {"site": "t", "server": "web", "units": ["nginx", "ghost", *UNITS], "addresses": []}
-    lab.web.write(PROGRAM, HELPER.read_text(), mode="755")
+    lab.web.write(PROGRAM, HELPER.read_bytes(), mode="755")
     lab.web.write("/etc/failover-helper/policy.json", json.dumps(policy))
     for name, lines in UNITS.items():
         lab.web.write(

@@ -12,7 +12,7 @@ import pytest
 
 from failover.servers.access import PROGRAM, AccessError, read_report, whole_program
 from failover.servers.enroll_plan import HELPER, authorized_key, sudoers_forms
-from failover.servers.helper import Policy as HelpersPolicy
+from failover.servers.helper.core import Policy as HelpersPolicy
 from failover.servers.pins import HostKey
 from failover.servers.policy import Policy, PolicyAddress, PolicyPath, PolicySource
 from tests.servers.sshd import make_key

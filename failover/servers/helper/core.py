@@ -1,7 +1,7 @@
-#!/usr/bin/python3 -IS
 """The small program of failover that runs on the servers: the only hand that changes anything there.
 
-One file, standard library only, Python 3.6 and later, run as root by a forced SSH command. JSON lines come in on
+One file on a server (an executable zip of this package, decision 6), standard library only, Python 3.6 and later, run
+as root by a forced SSH command. JSON lines come in on
 stdin and go out on stdout (``docs/architecture.md``, "servers"). It can do what the verbs below can do, to what the
 policy file names, and nothing else: no shell, no free command lines, no free paths.
 
@@ -36,6 +36,8 @@ from binascii import hexlify, unhexlify
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 VERSION = "0.1.0"
+PROGRAM = os.path.abspath(getattr(globals().get("__loader__"), "archive", __file__))
+"""What was started: the zip, or this file where the sources are used as they are."""
 PROTOCOL = 1
 MAX_LINE_BYTES = 1 << 20
 MAX_ASKS = 16
@@ -110,7 +112,8 @@ class Policy:
     """What may be touched on this server, as root wrote it."""
 
     KEYS = frozenset(
-        "site server addresses units paths serve sources see commands max_output_bytes content_user".split()
+        "site server addresses units paths serve sources see commands max_output_bytes content_user"
+        " databases backups connect".split()
     )
 
     def __init__(self, text: bytes) -> None:
@@ -140,6 +143,10 @@ class Policy:
             ):
                 raise ValueError(f"command {name!r}: {argv!r} is no list of words that starts with an absolute path")
         self.max_output_bytes = min(int(data.get("max_output_bytes", 65536)), MAX_LINE_BYTES // 2)
+        # What only one verb understands is checked by the file of that verb.
+        self.databases = {str(entry["name"]): dict(entry) for entry in data.get("databases", [])}
+        self.backups = {str(entry["set"]): dict(entry) for entry in data.get("backups", [])}
+        self.connect = {str(entry["file"]): dict(entry) for entry in data.get("connect", [])}
         self.content_user: Optional[str] = data.get("content_user", "failover-content")
 
     @staticmethod
@@ -1059,7 +1066,7 @@ def start_announcer(places: Places, ip: str, interface: str) -> None:
         if os.fork():
             os._exit(0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        argv = [sys.executable, "-IS", os.path.abspath(__file__)] + (["--root", places.root] if places.root else [])
+        argv = [sys.executable, "-IS", PROGRAM] + (["--root", places.root] if places.root else [])
         argv += ["announce", ip, interface, name]
         if not places.root and os.path.isdir("/run/systemd/system"):
             # A session's processes may be killed with it (KillUserProcesses=yes); a unit of its own isn't.
@@ -1290,7 +1297,7 @@ def ask_facts(work: Work, args: Args) -> Answer:
 
 def own_sha256() -> str:
     """Of this file as it lies there."""
-    with open(os.path.abspath(__file__), "rb") as file:
+    with open(PROGRAM, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 
@@ -3196,6 +3203,9 @@ def main(argv: List[str]) -> int:
     os.umask(0o022)
     try:
         if argv in ([], ["serve"]):
+            from . import verbs  # here, because each of them stands on this file
+
+            verbs.add_all()
             return Helper(places).serve()
         if argv == ["serve-content"]:
             return serve_content(places, os.environ.get("SSH_ORIGINAL_COMMAND", ""))
@@ -3211,7 +3221,3 @@ def main(argv: List[str]) -> int:
         return 1
     sys.stderr.write("usage: failover-helper [serve | serve-content | guard [--late] | unpark IP]\n")
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

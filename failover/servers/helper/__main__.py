@@ -1,0 +1,8 @@
+"""Start it from its sources, for people who look into it; the servers start the zip."""
+
+import sys
+
+from .core import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
