@@ -87,8 +87,8 @@ def _site(console: Console, site: Json) -> None:
     _table(
         console,
         "plans",
-        ([p["name"], "ready" if p["ready"] else "not ready", p["mode"], p["action"],
-          "; ".join(p["problems"]) or p["reason"]] for p in site["plans"]),
+        ([p["name"], p["readiness"], p["mode"], p["action"],
+          "; ".join(p["problems"] or p["losses"]) or p["reason"]] for p in site["plans"]),
         coloured=1,
     )  # fmt: skip
     _table(
@@ -115,7 +115,7 @@ def _table(console: Console, title: str, rows: Iterable[Sequence[str]], *, colou
     for row in rows:
         cells = [Text(str(cell)) for cell in row]
         if coloured is not None:
-            cells[coloured].stylize(COLOURS.get(str(row[coloured]), "red" if row[coloured] == "not ready" else ""))
+            cells[coloured].stylize(COLOURS.get(str(row[coloured]), ""))
         table.add_row("  ", *cells)
     if table.row_count:
         console.print(f"  {title}", style="dim")

@@ -11,6 +11,7 @@ import click
 COLOURS = {
     "up": "green", "ok": "green", "done": "green", "ready": "green", "reachable": "green",
     "suspect": "yellow", "unknown": "yellow", "waiting": "yellow", "running": "cyan", "undone": "yellow",
+    "ready with loss": "yellow", "not ready": "red",
     "down": "red", "stopped": "red", "missing": "red", "twice": "red", "elsewhere": "red",
     "unreachable": "red", "failed": "red", "refused": "red", "aborted": "yellow",
 }  # fmt: skip

@@ -51,7 +51,7 @@ def _site(house: House) -> SiteSnapshot:
         addresses={one.name: (str(one.place), one.held_by) for one in monitor.addresses},
         plans={
             name: PlanSnapshot(
-                ready=name in monitor.readiness.known and not monitor.readiness.problems(name),
+                ready=name in monitor.readiness.known and monitor.readiness.known[name].stands.works,
                 mode=str(plan.mode),
                 action=str(decisions[name][0].action) if name in decisions else "nothing",
             )

@@ -23,7 +23,7 @@ from failover.monitor.keep import Keeper
 from failover.monitor.looks import Looks
 from failover.monitor.observers import Observers
 from failover.monitor.pages import target
-from failover.monitor.ready import Readiness, Ready
+from failover.monitor.ready import PlanReady, Readiness
 from failover.monitor.scenes import Scenes
 from failover.monitor.scribe import Scribe
 from failover.monitor.setup import Setup
@@ -213,8 +213,9 @@ class Monitor:
         elif now.reachable:
             self.book.happened(about, incident.Event.HEALED, now.reason, self._now())
 
-    def _ready_changed(self, plan: str, found: Ready) -> None:
-        log.info("plan %s: %s", plan, "; ".join(found.problems) or "ready")
+    def _ready_changed(self, plan: str, found: PlanReady) -> None:
+        why = "; ".join(found.texts("stops") or found.texts("loss"))
+        log.info("plan %s is %s%s", plan, found.stands, f": {why}" if why else "")
         self.judge.news()
 
     def _heard(self, event: Event) -> None:

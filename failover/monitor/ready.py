@@ -16,6 +16,7 @@ from failover.monitor.scenes import Scenes
 from failover.monitor.setup import Setup
 from failover.monitor.world import ServerNow
 from failover.recover.address import FenceProof, PersonProof, ReadBack, SilenceProof
+from failover.recover.problem import MONITOR, Problem, Ready, Severity, judge
 from failover.recover.readiness import ready
 from failover.recover.steps import Released
 
@@ -25,15 +26,28 @@ FENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """One plan's readiness."""
+class PlanReady:
+    """One plan's readiness, as it was last asked."""
 
     at: datetime
-    problems: tuple[str, ...]
-    """Why the standby couldn't take over."""
-    hints: tuple[str, ...] = ()
-    """What couldn't be asked of other servers; a run finds out by itself what that means for it."""
+    problems: tuple[Problem, ...] = ()
     proofs: tuple[ProofFact, ...] = ()
+    since: datetime | None = None
+    """Since when the plan stands as it does; kept from one answer to the next."""
+
+    @property
+    def stands(self) -> Ready:
+        """What the problems amount to."""
+        return judge(self.problems)
+
+    def texts(self, severity: Severity) -> tuple[str, ...]:
+        """The problems of that severity, in sentences."""
+        return tuple(problem.text for problem in self.problems if problem.severity == severity)
+
+    def same_as(self, other: PlanReady) -> bool:
+        """Whether nothing new is to be said: only the numbers in the sentences differ."""
+        mine, theirs = ({problem.gist for problem in one.problems} for one in (self, other))
+        return mine == theirs and self.proofs == other.proofs
 
 
 class Readiness:
@@ -44,7 +58,7 @@ class Readiness:
         setup: Setup,
         scenes: Scenes,
         servers: Callable[[], Mapping[str, ServerNow]],
-        changed: Callable[[str, Ready], None],
+        changed: Callable[[str, PlanReady], None],
     ) -> None:
         self._setup = setup
         self._scenes = scenes
@@ -52,12 +66,15 @@ class Readiness:
         self._changed = changed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ready-{setup.site}")
         self._soon = asyncio.Event()
-        self.known: dict[str, Ready] = {}
+        self.known: dict[str, PlanReady] = {}
 
-    def problems(self, plan: str) -> tuple[str, ...]:
-        """Why a plan wouldn't work, as far as was asked; empty before the first answer."""
-        found = self.known.get(plan)
-        return found.problems if found else ()
+    def stops(self, plan: str) -> tuple[str, ...]:
+        """Why a plan wouldn't work, as far as servers were asked; empty before the first answer.
+
+        What stands against the monitor itself isn't among it: deciding has its own facts of that.
+        """
+        problems = self.known[plan].problems if plan in self.known else ()
+        return tuple(one.text for one in problems if one.severity == "stops" and one.about != MONITOR)
 
     def proofs(self, plan: str) -> tuple[ProofFact, ...]:
         """Which proofs of release a plan could have now."""
@@ -75,7 +92,7 @@ class Readiness:
             self._soon.clear()
             for plan in self._setup.plans:
                 await self._ask(plan)
-            wrong = any(found.problems for found in self.known.values())
+            wrong = any(not found.stands.works for found in self.known.values())
             wait = min(10.0, self._setup.ready_every) if wrong else self._setup.ready_every
             try:
                 async with asyncio.timeout(wait):
@@ -91,28 +108,27 @@ class Readiness:
     async def _ask(self, plan: str) -> None:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._thread, self._ready, plan)
-        before, self.known[plan] = self.known.get(plan), found
-        if before is None or replace(before, at=found.at) != found:
+        before = self.known.get(plan)
+        since = before.since if before is not None and before.stands is found.stands else found.at
+        self.known[plan] = found = replace(found, since=since)
+        if before is None or not found.same_as(before):
             self._changed(plan, found)
 
-    def _ready(self, name: str) -> Ready:
+    def _ready(self, name: str) -> PlanReady:
         role = self._setup.role_of_plan(name)
         if role is None:
-            return Ready(utc_now(), ())
+            return PlanReady(utc_now())
         plan = self._setup.plans[name]
         try:
             scene = self._scenes.scene(role, RunKind.RECOVER)
             found = ready(plan, scene)
             proofs = self._proofs(name, scene.role.holder)
         except FailoverError as error:
-            return Ready(utc_now(), (str(error),))
+            return _untold(str(error))
         except Exception as error:
             log.exception("readiness of plan %s can't be told", name)
-            return Ready(utc_now(), (f"its readiness can't be told: {type(error).__name__}: {error}",))
-        # That the holder is silent is what the plan is for; that the source is, its step knows how to bear.
-        others = tuple(f"{server}: " for server in self._setup.servers if server != scene.role.standby)
-        hints = tuple(problem for problem in found if problem.startswith(others))
-        return Ready(utc_now(), tuple(problem for problem in found if problem not in hints), hints, proofs)
+            return _untold(f"its readiness can't be told: {type(error).__name__}: {error}")
+        return PlanReady(utc_now(), tuple(found), proofs)
 
     def _proofs(self, name: str, holder: str) -> tuple[ProofFact, ...]:
         facts: dict[str, ProofFact] = {}
@@ -143,3 +159,8 @@ class Readiness:
         except ServerError as error:
             return ProofFact(kind="fence", available=False, why=error.sentence)
         return ProofFact(kind="fence", available=True)
+
+
+def _untold(text: str) -> PlanReady:
+    now = utc_now()
+    return PlanReady(now, (Problem(text, "stops", None, now),))

@@ -141,7 +141,7 @@ class Situations:
             cooldown_seconds=plan.cooldown,
             last_automatic=LastRun(run=last.number, at=last.opened_at, state=last.state) if last else None,
             acknowledged_at=acknowledged.at if acknowledged else None,
-            not_ready=self._readiness.problems(name),
+            not_ready=self._readiness.stops(name),
             proofs=self._readiness.proofs(name),
             drift="; ".join(drifts) if drifts and self._view.run is None else None,
         )

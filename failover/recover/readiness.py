@@ -8,20 +8,34 @@ from dataclasses import replace
 from failover.errors import FaultGone, RunError, ServerError
 from failover.recover import fault
 from failover.recover.plan import Plan
+from failover.recover.problem import Problem, Severity, once
 from failover.recover.scene import Scene
 from failover.recover.step import Step
 
 
-def ready(plan: Plan, scene: Scene) -> list[str]:
-    """What would stop the plan now, in sentences, each once; empty when nothing would."""
-    return _asked(plan.steps, lambda step: step.problems(scene))
+def ready(plan: Plan, scene: Scene) -> list[Problem]:
+    """What stands against the plan now, each once; empty when nothing does.
+
+    A server that can't be asked stops the plan where it is the one that would take over. That the holder is silent is
+    what the plan is for; what the silence of any other means for a step, the step itself says.
+    """
+
+    def unasked(server: str) -> Severity:
+        return "stops" if server == scene.new else "hint"
+
+    return _asked(plan.steps, scene, lambda step: step.problems(scene), unasked)
 
 
 def hindrances(plan: Plan, scene: Scene) -> list[str]:
     """What stands against a planned move now. A copy that is only out of date doesn't: it is made in the move."""
     supposed = replace(scene, dry=True)
-    problems = _asked(plan.steps, lambda step: () if step.harmless else step.problems(scene))
-    problems += _asked(plan.steps, lambda step: _refusals(step, supposed))
+
+    def unasked(_server: str) -> Severity:
+        return "stops"
+
+    found = _asked(plan.steps, scene, lambda step: () if step.harmless else step.problems(scene), unasked)
+    found += _asked(plan.steps, scene, lambda step: _refusals(step, supposed), unasked)
+    problems = [problem.text for problem in once(found) if problem.severity == "stops"]
     if plan.condition is not None:
         try:
             fault.look_again(scene, plan.condition)
@@ -34,19 +48,23 @@ def hindrances(plan: Plan, scene: Scene) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _refusals(step: Step, supposed: Scene) -> Iterable[str]:
+def _refusals(step: Step, supposed: Scene) -> Iterable[Problem]:
     for _ in step.todo(supposed):
         pass  # what it would do is no problem; only what it raises is
     return ()
 
 
-def _asked(steps: Iterable[Step], ask: Callable[[Step], Iterable[str]]) -> list[str]:
-    problems: list[str] = []
+def _asked(
+    steps: Iterable[Step], scene: Scene, ask: Callable[[Step], Iterable[Problem]], unasked: Callable[[str], Severity]
+) -> list[Problem]:
+    problems: list[Problem] = []
     for step in steps:
         try:
-            problems += ask(step)
-        except (ServerError, RunError) as error:
-            problems.append(str(error))
+            problems.extend(ask(step))  # what was said before it raises counts
+        except ServerError as error:
+            problems.append(Problem(str(error), unasked(error.server), error.server, scene.now()))
+        except RunError as error:
+            problems.append(Problem(str(error), "stops", None, scene.now()))
         except KeyError as error:
-            problems.append(f"{step.kind}: there is no {error}")
-    return list(dict.fromkeys(problems))
+            problems.append(Problem(f"{step.kind}: there is no {error}", "stops", None, scene.now()))
+    return once(problems)

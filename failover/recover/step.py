@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from failover.recover.outcome import Outcome
+from failover.recover.problem import Problem
 from failover.recover.scene import Scene
 
 ANY_FAILURE = frozenset({"unreachable", "unknown", "refused", "failed"})
@@ -85,8 +86,8 @@ class Step(BaseModel):
         """Why, with this step done, the run has reached its aim and nothing more is to be done; usually None."""
         return None
 
-    def problems(self, scene: Scene) -> Iterator[str]:
-        """What would stop this step now, asked in daylight without any effect; may raise ``ServerError``."""
+    def problems(self, scene: Scene) -> Iterator[Problem]:
+        """What stands against this step now, asked in daylight without any effect; may raise ``ServerError``."""
         yield from ()
 
     def words(self, scene: Scene) -> tuple[str, ...]:

@@ -75,7 +75,8 @@ def test_a_suspect_source_or_a_full_disk_stops_the_run_before_anything_moves(
 
 def test_what_was_refused_ahead_of_time_is_known_before_the_night(bureau: Bureau) -> None:
     def problems() -> list[str]:
-        return list(bureau.content.problems(replace(bureau.scene("web", RunKind.RECOVER), old="web", new="web-backup")))
+        scene = replace(bureau.scene("web", RunKind.RECOVER), old="web", new="web-backup")
+        return [problem.text for problem in bureau.content.problems(scene)]
 
     bureau.publish("d2", files=3)
     bureau.runner.keep("copy-ahead-web", builtin.copy_ahead("web", bureau.content), RunKind.AHEAD, DAEMON)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from failover.errors import ServerError, StepRefused
 from failover.recover.address import Address
+from failover.recover.problem import Problem
 from failover.recover.proof import evidence, parked
 from failover.recover.scene import Scene
 from failover.recover.step import Change, Step, Todo
@@ -86,19 +87,22 @@ class AddressHeld(Step):
             for made in scene.made(scene.new, "address")
         )
 
-    def problems(self, scene: Scene) -> Iterator[str]:
+    def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`. Finds the wrong interface, subnet or policy in daylight."""
         address = scene.addresses[self.address]
         server = scene.server(scene.new)
         server.ask("address", ip=address.host)
+        at = scene.now()
         facts = server.ask("facts", sections=["interfaces", "addresses"])
         found = {interface["name"]: interface for interface in facts["interfaces"]}
         interface = found.get(address.interface)
         if interface is None:
-            yield f"{scene.new} has no interface {address.interface}; it has {', '.join(sorted(found))}"
+            there = ", ".join(sorted(found))
+            yield Problem(f"{scene.new} has no interface {address.interface}; it has {there}", "stops", scene.new, at)
             return
         if not interface["up"] or not interface["carrier"]:
-            yield f"{address.interface} of {scene.new} is {'without a link' if interface['up'] else 'down'}"
+            state = "without a link" if interface["up"] else "down"
+            yield Problem(f"{address.interface} of {scene.new} is {state}", "stops", scene.new, at)
         own = [
             ipaddress.ip_interface(f"{entry['ip']}/{entry['prefix']}").network
             for entry in facts["addresses"]
@@ -107,7 +111,8 @@ class AddressHeld(Step):
         if own and not any(ipaddress.ip_address(address.host) in network for network in own):
             networks = ", ".join(str(network) for network in own)
             where = f"{scene.new}'s {address.interface} ({networks})"
-            yield f"{address.host} isn't in a network of {where}: nobody would reach it"
+            text = f"{address.host} isn't in a network of {where}: nobody would reach it"
+            yield Problem(text, "stops", scene.new, at)
 
 
 def _held(answer: Mapping[str, Any], address: Address) -> bool:

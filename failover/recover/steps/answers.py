@@ -11,6 +11,7 @@ from pydantic import Field
 
 from failover.errors import ServerError, StepUnfinished
 from failover.model import Span, State
+from failover.recover.problem import Problem
 from failover.recover.scene import Page, Scene
 from failover.recover.step import Step, Todo
 
@@ -108,7 +109,7 @@ class Answers(Step):
             return f"reached {mac}, and {scene.new} is {own}"
         return None
 
-    def problems(self, scene: Scene) -> Iterator[str]:
+    def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`. Asks a third place for the page at the standby's own address, where it must be served."""
         page = scene.page(self.check, scene.new)
         parts = urlsplit(page.url) if page else None
@@ -122,16 +123,17 @@ class Answers(Step):
         args: dict[str, object] = {"url": url, "timeout_seconds": _SEE_SECONDS, "host": page.host or parts.hostname}
         if text := self.contains or page.contains:
             args["contains"] = text
-        said: list[str] = []
+        said: list[Problem] = []
         for other in scene.others():
             try:
                 answer = scene.server(other).ask("see", within_seconds=_SEE_SECONDS + 1, **args)
             except ServerError as error:
-                said.append(str(error))
+                said.append(Problem(str(error), "hint", other, scene.now()))
                 continue
             wrong = answer["reason"] if not answer["seen"] else _wrong_status(answer["status"], page)
             if wrong is not None:
-                yield f"{scene.new} doesn't serve {self.check} yet: {other} asked {url}: {wrong}"
+                text = f"{scene.new} doesn't serve {self.check} yet: {other} asked {url}: {wrong}"
+                yield Problem(text, "stops", scene.new, scene.now())
             return
         yield from said  # a run can do without a third place, and says so
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from failover.errors import ServerError, StepRefused, StepUnfinished
 from failover.model import RunKind, Span, format_span
 from failover.recover.outcome import Outcome
+from failover.recover.problem import Problem
 from failover.recover.scene import On, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
@@ -41,7 +42,7 @@ class ContentSynced(Step):
     recent: Span = Field(
         default=0.0, ge=0, description="A copy that was found equal to the source this recently is taken as it is."
     )
-    stale: Span = Field(default=3600.0, gt=0, description="A copy older than this makes the plan not ready.")
+    stale: Span = Field(default=3600.0, gt=0, description="With a copy older than this the plan is `ready with loss`.")
     patience: Span = Field(default=5.0, gt=0, description="How long the source may take to say what it has.")
     within: Span = Field(default=1800.0, gt=0, description="How long one copy may take.")
 
@@ -166,30 +167,53 @@ class ContentSynced(Step):
         age = f"of {at:%Y-%m-%d %H:%M:%S} UTC, {_age(scene, at)} old" if at else "of unknown age"
         scene.note(f"with loss: {trouble}; the last verified copy serves, {age}")
 
-    def problems(self, scene: Scene) -> Iterator[str]:
-        """See :class:`Step`."""
+    def problems(self, scene: Scene) -> Iterator[Problem]:
+        """See :class:`Step`. Neither an old copy nor a silent source stops it: the newest verified copy serves."""
         target, source = scene.on(self.on), self._from(scene)
-        current = self._current(scene, target)
+        current, now = self._current(scene, target), scene.now()
+        verified = self._verified(scene, target, current)
+        if not current.get("digest"):
+            yield Problem(f"{target} has no verified copy of {self.path} yet", "stops", target, now)
+        elif verified is None or now - verified > timedelta(seconds=self.stale):
+            ago = f"{_age(scene, verified)} ago" if verified else "never"
+            yield Problem(f"the copy of {self.path} on {target} was last verified {ago}", "loss", target, now)
+        disk = _disk(scene.server(target).ask("facts", sections=["disks"])["disks"], self.path)
+        if disk and disk["read_only"]:
+            yield Problem(f"the disk of {self.path} on {target} is read-only", "stops", target, now)
+        if disk and disk["free_inodes"] == 0:
+            yield Problem(f"{target} has no free inode for {self.path}", "stops", target, now)
+        try:
+            wanted = scene.server(source).ask("manifest", within_seconds=self.within, path=self.path)
+        except ServerError as error:
+            serves = (
+                f"the last verified copy would serve, {_age(scene, verified)} old" if verified else "nothing serves"
+            )
+            yield Problem(f"{source} can't say what it has ({error.sentence}): {serves}", "loss", source, scene.now())
+            return
+        yield from self._next_copy(scene, target, current, wanted, disk)
+
+    def _next_copy(
+        self, scene: Scene, target: str, current: Mapping[str, Any], wanted: Mapping[str, Any],
+        disk: Mapping[str, Any] | None,
+    ) -> Iterator[Problem]:  # fmt: skip
+        """What stands against the copy that a run would make."""
+        if wanted["digest"] == current.get("digest"):
+            return
+        missing = max(0, wanted["bytes"] - int(current.get("bytes") or 0)) * _SPARE
+        if disk and disk["free_bytes"] < missing:
+            text = f"{target} has {disk['free_bytes']} bytes free for {self.path}; the next copy needs {int(missing)}"
+            yield Problem(text, "stops", target, scene.now())
+        refusal = scene.copies.refusal(target, self.path)
+        if refusal is not None and refusal.digest == wanted["digest"]:
+            yield Problem(f"{target} doesn't take {self.path}: {refusal.why}", "stops", target, scene.now())
+
+    def _verified(self, scene: Scene, target: str, current: Mapping[str, Any]) -> datetime | None:
+        """When the copy that is there was last known to equal its source."""
         at = _time(current.get("verified_at"))
         checked = scene.copies.last(target, self.path)
         if checked is not None and checked.digest == current.get("digest"):
-            at = max(at, checked.at) if at else checked.at
-        if not current.get("digest"):
-            yield f"{target} has no verified copy of {self.path} yet"
-        elif at is None or scene.now() - at > timedelta(seconds=self.stale):
-            yield f"the copy of {self.path} on {target} was last verified {_age(scene, at) + ' ago' if at else 'never'}"
-        disk = _disk(scene.server(target).ask("facts", sections=["disks"])["disks"], self.path)
-        if disk and disk["read_only"]:
-            yield f"the disk of {self.path} on {target} is read-only"
-        wanted = scene.server(source).ask("manifest", within_seconds=self.within, path=self.path)
-        missing = max(0, wanted["bytes"] - int(current.get("bytes") or 0)) * _SPARE
-        if disk and wanted["digest"] != current.get("digest") and disk["free_bytes"] < missing:
-            yield f"{target} has {disk['free_bytes']} bytes free for {self.path}; the next copy needs {int(missing)}"
-        if disk and disk["free_inodes"] == 0:
-            yield f"{target} has no free inode for {self.path}"
-        refusal = scene.copies.refusal(target, self.path)
-        if refusal is not None and refusal.digest == wanted["digest"] != current.get("digest"):
-            yield f"{target} doesn't take {self.path}: {refusal.why}"
+            return max(at, checked.at) if at else checked.at
+        return at
 
 
 def _time(value: object) -> datetime | None:

@@ -11,6 +11,7 @@ from failover.errors import NeedsPerson, ServerError, StepRefused
 from failover.model import RunKind, Span
 from failover.recover.address import Address, FenceProof, PersonProof, ReadBack
 from failover.recover.outcome import Outcome
+from failover.recover.problem import Problem
 from failover.recover.proof import Evidence, evidence, read_back, switched_off
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
@@ -129,7 +130,7 @@ class Released(Step):
             if made.args["ip"] == host and made.args["want"] == "released"
         )
 
-    def problems(self, scene: Scene) -> Iterator[str]:
+    def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
         address = scene.addresses[self.address]
         kinds = {type(proof) for proof in address.release}
@@ -139,7 +140,8 @@ class Released(Step):
         if FenceProof in kinds and fence in scene.servers:
             off = scene.servers[fence].ask("fence", within_seconds=10).get("off")
             if off is None:
-                yield f"the fence of {scene.old} can't say whether {scene.old} is on"
+                text = f"the fence of {scene.old} can't say whether {scene.old} is on"
+                yield Problem(text, "stops", fence, scene.now())
 
 
 def _may_fence(scene: Scene) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from failover.errors import NeedsPerson, ServerError, StepRefused
 from failover.model import RunKind, Span, State
+from failover.recover.problem import Problem
 from failover.recover.proof import PATIENCE_SECONDS, fenced
 from failover.recover.scene import On, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
@@ -117,12 +118,12 @@ class ServiceRunning(Step):
             return f"{server}, where {self.unit} was started, doesn't answer ({error.sentence})"
         return None
 
-    def problems(self, scene: Scene) -> Iterator[str]:
+    def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
         server = scene.on(self.on)
         answer = scene.server(server).ask("service", unit=self.unit)
         if answer["load"] != "loaded":
-            yield f"{server} has no unit {self.unit} ({answer['load']})"
+            yield Problem(f"{server} has no unit {self.unit} ({answer['load']})", "stops", server, scene.now())
 
 
 class ServiceStopped(Step):
