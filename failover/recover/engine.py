@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from failover.errors import (
     FaultGone,
@@ -55,8 +56,18 @@ class Setting:
     """Called when the run waits for a person, and when it goes on."""
 
 
-def in_order(steps: Sequence[Step]) -> Iterator[tuple[int, Step, bool]]:
-    """Each step with its number, and whether it's a second look.
+class Turn(Enum):
+    """What is asked of a step when its turn comes."""
+
+    PREPARE = "prepare"
+    """What of it can be done before anything moves."""
+    WHOLE = "whole"
+    AGAIN = "again"
+    """A second look at what was done before anything moved."""
+
+
+def in_order(steps: Sequence[Step]) -> Iterator[tuple[int, Step, Turn]]:
+    """Each step with its number, and what is asked of it.
 
     What visitors can't notice goes first, while the old server still serves or before the first change that can't be
     undone; and is asked once more in its place. What may heal the failure in place goes before everything.
@@ -65,9 +76,11 @@ def in_order(steps: Sequence[Step]) -> Iterator[tuple[int, Step, bool]]:
     first = next(
         (at for at, (_, step) in enumerate(numbered) if not step.harmless and step.heals is None), len(numbered)
     )
-    yield from ((number, step, False) for number, step in numbered[:first])
-    yield from ((number, step, False) for number, step in numbered[first:] if step.harmless)
-    yield from ((number, step, step.harmless) for number, step in numbered[first:])
+    yield from ((number, step, Turn.WHOLE) for number, step in numbered[:first])
+    for number, step in numbered[first:]:
+        if step.harmless or type(step).prepare is not Step.prepare:
+            yield number, step, Turn.WHOLE if step.harmless else Turn.PREPARE
+    yield from ((number, step, Turn.AGAIN if step.harmless else Turn.WHOLE) for number, step in numbered[first:])
 
 
 class Engine:
@@ -85,6 +98,7 @@ class Engine:
             begun_at=record.view.opened_at,
             word=record.said,
             made=record.made,
+            told=record.told,
             note=self._note,
             clock=setting.clock.monotonic,
             wait=setting.control.wait,
@@ -140,20 +154,23 @@ class Engine:
             and (problems := hindrances(self._plan, self._scene))
         ):
             raise StepRefused(f"a switch is for two healthy servers: {'; '.join(problems)}")
-        for number, step, again in in_order(self._plan.steps):
+        for number, step, turn in in_order(self._plan.steps):
             if self._record.done_by_hand(number):
                 continue
-            if (reason := self._carry(number, step, again=again)) is not None:
+            if (reason := self._carry(number, step, turn)) is not None:
                 return reason
         return None
 
-    def _carry(self, number: int, step: Step, *, again: bool) -> str | None:
+    def _carry(self, number: int, step: Step, turn: Turn) -> str | None:
         began = self._clock.monotonic()
         self._notes = []
-        if not again:
+        if turn is not Turn.AGAIN:
             self._record.step_started(number, step.title(self._scene))
+        if turn is Turn.PREPARE:
+            self._reach(number, step, step.prepare)
+            return None
         acted = self._reach(number, step, step.todo)
-        if again and not acted:
+        if turn is Turn.AGAIN and not acted:
             return None
         # A run resumed after its move finds visitors served: by the new server, not by anything healed in place.
         enough = None if self._moved() else step.enough(self._scene)
@@ -196,11 +213,12 @@ class Engine:
     def _pass(self, number: int, step: Step, todo: Todo) -> list[str]:
         """One time through what is left: the changes that were made, or tried."""
         said: list[str] = []
-        confirm = _nothing if step.harmless else self._confirm  # the last moment to say no (I13)
         try:
             change = next(todo)
             while True:
                 said.append(change.says)
+                moves = step.moves(change.verb, change.args) or step.heals is not None
+                confirm = self._confirm if moves else _nothing  # the last moment to say no (I13)
                 outcome = self._hand.carry_out(number, change, confirm)
                 if outcome.ok and (news := step.news(self._scene, change, outcome)):
                     self._record.news(*news)
@@ -219,10 +237,11 @@ class Engine:
 
     def _moved(self) -> bool:
         """Whether this run touched what visitors use, so that what they see says nothing about the fault any more."""
-        moving = {
-            number for number, step in enumerate(self._plan.steps, start=1) if not step.harmless and step.heals is None
-        }
-        return any(made.step in moving and made.outcome.touched for made in self._record.all_made())
+        steps = self._plan.steps
+        return any(
+            made.outcome.touched and steps[made.step - 1].moves(made.verb, made.args)
+            for made in self._record.all_made()
+        )
 
     # people ----------------------------------------------------------------------------------------------------
 

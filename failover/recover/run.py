@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failover.errors import NeedsPerson, NotFound
@@ -167,6 +167,10 @@ class RunJournal:
             )
             for change in self._view.changes
         ]  # fmt: skip
+
+    def told(self, kind: str) -> list[Mapping[str, Any]]:
+        """See :attr:`failover.recover.scene.Scene.told`."""
+        return [event.data for event in self._journal.events(run=self.number, kinds=[kind])]
 
     def said(self, word: str) -> Word | None:
         """The newest such word of a person."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from failover.backups import BackupSet
 from failover.journal.database_view import Swap
@@ -96,8 +96,8 @@ class Scene:
     """The site's backup sets, by name."""
     restores: Restores = field(default_factory=Restores)
     """Which backups could not be restored; lives as long as the daemon."""
-    swaps: Mapping[str, Swap] = field(default_factory=dict)
-    """By role, which backup was put in its database's place last."""
+    swap: Callable[[str], Swap | None] = field(default=lambda _role: None)
+    """Which backup was put in the place of a role's database last, by the role's name."""
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     """Seconds that nobody can set back; bounds every wait."""
@@ -118,6 +118,8 @@ class Scene:
     """A person's word given for this run, for example ``off:web``."""
     made: Callable[[str, str], Sequence[Made]] = field(default=lambda _server, _verb: ())
     """The changes that this run made or tried so far, oldest first: server, verb. For what facts can't tell."""
+    told: Callable[[str], Sequence[Mapping[str, Any]]] = field(default=lambda _kind: ())
+    """The data of this run's news of that kind, oldest first."""
     note: Callable[[str], None] = field(default=lambda _text: None)
     """Says something that people should know of this run, for example the age of a copy. The same text is said once."""
 

@@ -30,6 +30,8 @@ class Change:
     within_seconds: float = 10.0
     tolerates: frozenset[str] = field(default=frozenset())
     """Results after which the step itself says how to go on: ``unreachable unknown refused failed``."""
+    tells: Mapping[str, Any] = field(default_factory=dict)
+    """What the step's news of this change says besides; the server isn't sent it."""
 
     def __str__(self) -> str:
         return self.says
@@ -55,6 +57,14 @@ class Step(BaseModel):
     def heals(self) -> str | None:
         """The check that this step may heal without moving anything, for a step that tries that."""
         return None
+
+    def moves(self, verb: str, args: Mapping[str, Any]) -> bool:
+        """Whether a change of this step is one that visitors or editors may notice."""
+        return not self.harmless and self.heals is None
+
+    def prepare(self, scene: Scene) -> Todo:
+        """What of this step can be done before the first step that moves anything, as :meth:`todo` does the whole."""
+        yield from ()
 
     def todo(self, scene: Scene) -> Todo:
         """What is still to be done until the world is as this step's name says; nothing when it is.
@@ -91,8 +101,12 @@ class Step(BaseModel):
         yield from ()
 
     def words(self, scene: Scene) -> tuple[str, ...]:
-        """The words that a person gives by calling this step done by hand."""
+        """The words of a person that this step has a use for."""
         return ()
+
+    def by_hand(self, scene: Scene) -> tuple[str, ...]:
+        """The words that a person gives by calling this step done by hand; without any, it is taken for done."""
+        return self.words(scene)
 
     def title(self, scene: Scene) -> str:
         """The state that the step leaves behind, as people read it: ``www released by web``."""

@@ -44,12 +44,13 @@ class Undo:
         Raises:
             JournalUnwritable, Halted: as in going forward.
         """
-        touched = {made.step for made in self._record.all_made() if made.outcome.touched}
-        moving = [
-            (number, step)
-            for number, step in enumerate(self._plan.steps, start=1)
-            if number in touched and not step.harmless and step.heals is None
-        ]
+        steps = self._plan.steps
+        touched = {
+            made.step
+            for made in self._record.all_made()
+            if made.outcome.touched and steps[made.step - 1].moves(made.verb, made.args)
+        }
+        moving = [(number, step) for number, step in enumerate(steps, start=1) if number in touched]
         if not moving:
             return End(state, f"{reason}; nothing was moved", settled=True)
         if serves:

@@ -32,7 +32,7 @@ def by_hand(plan: Plan, scene: Scene, step: int) -> Sequence[str]:
     """
     if not 1 <= step <= len(plan.steps):
         raise NotAllowed(f"this run has no step {step}; its steps are 1 to {len(plan.steps)}")
-    return plan.steps[step - 1].words(scene) or (f"{DONE_BY_HAND}:{step}",)
+    return plan.steps[step - 1].by_hand(scene) or (f"{DONE_BY_HAND}:{step}",)
 
 
 def say(record: RunJournal, scene: Scene, cause: Cause, choose: Callable[[Plan, Scene], Sequence[str]]) -> None:
