@@ -1,0 +1,1 @@
+"""docker-compose.yml looked at without an engine, and run with one."""
