@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from failover.config.config import Config
-from failover.config.enrollment import key_file, known_hosts_file
+from failover.config.enrollment import key_file, known_hosts_file, policy_for
 from failover.config.load import load
 from failover.config.model import ServerSection, SiteConfig
 from failover.config.secrets import locate
@@ -18,6 +19,7 @@ from failover.monitor.setup import RoleSetup, Setup
 from failover.notify.base import Channel
 from failover.servers.base import Server
 from failover.servers.fence import CommandFence
+from failover.servers.policy import Policy
 from failover.servers.ssh import SshServer
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ class Builder:
                 fence = f"fence:{name}"
                 kept = before.setup.servers.get(fence) if same and before is not None else None
                 servers[fence] = kept or CommandFence.from_settings(name, section.fence)
-        return Furniture(site.site.name, setup(site, servers), dict(site.servers))
+        allowed = partial(policy_for, config, site)
+        return Furniture(site.site.name, setup(site, servers, allowed), dict(site.servers))
 
     @staticmethod
     def _ssh(config: Config, site: SiteConfig, name: str) -> Server:
@@ -96,8 +99,10 @@ def _files_found(channel: Channel, beside: Path) -> Channel:
     return channel.model_copy(update=found)
 
 
-def setup(site: SiteConfig, servers: Mapping[str, Server]) -> Setup:
-    """A site's settings as its monitor wants them."""
+def setup(
+    site: SiteConfig, servers: Mapping[str, Server], policy: Callable[[str], Policy | None] = lambda _server: None
+) -> Setup:
+    """A site's settings as its monitor wants them; ``policy`` says what a server's helper is to be allowed."""
     watch = site.watch
     return Setup(
         site=site.name,
@@ -109,6 +114,7 @@ def setup(site: SiteConfig, servers: Mapping[str, Server]) -> Setup:
         servers=servers,
         hosts={name: section.ssh.host for name, section in site.servers.items()},
         limits=Limits(grace_seconds=watch.grace),
+        policy=policy,
         world_every=watch.world_every,
         ready_every=watch.ready_every,
         ahead_every=watch.ahead_every,

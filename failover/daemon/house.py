@@ -108,6 +108,7 @@ class House:
             lambda server: self.monitor.silent_since(server),
             loop,
             self.copies,
+            lambda: self.monitor.witnesses_seen(),
         )
         self._tally.expect(setup.site, setup.checks, setup.plans)
         self.monitor = Monitor(

@@ -133,6 +133,14 @@ class Monitor:
                 since = max(since, health.failing_since or since)
         return since
 
+    def witnesses_seen(self) -> dict[str, bool | None]:
+        """Whether each witness was seen lately, None where it wasn't looked at; any thread may ask."""
+        lately, now = self.setup.limits.witness_seconds, self._now()
+        return {
+            name: one.seen if (now - one.at).total_seconds() <= lately else None
+            for name, one in dict(self.observers.witnesses).items()
+        }
+
     def stuck(self) -> list[str]:
         """What should have moved on long ago; empty while the monitor does its work."""
         late = [f"check {name} doesn't look" for name in (*self.looks.stuck(), *self._witness_looks.stuck())]

@@ -9,6 +9,7 @@ from failover.probes.base import Probe, Sight
 from failover.probes.http import HttpProbe
 from failover.probes.ping import PingProbe
 from failover.probes.tcp import TcpProbe
+from failover.probes.tls import TlsProbe
 from failover.recover.scene import Page
 
 
@@ -26,6 +27,22 @@ def page(probe: Probe, sight: Sight) -> Page | None:
         url = urlunsplit(parts._replace(netloc=(f"[{ip}]" if ":" in ip else ip) + port))
     contains = probe.expect.contains
     return Page(url, host, contains[0] if contains else None)
+
+
+def shown_at(probe: Probe, sight: Sight, address: str) -> TlsProbe | None:
+    """The look at the certificate that the server at ``address`` shows to who asks for an https check's name.
+
+    None where the check isn't https, or takes any certificate.
+    """
+    if not isinstance(probe, HttpProbe) or not probe.verify:
+        return None
+    parts = urlsplit(probe.place(probe.url, sight, in_url=True))
+    if parts.scheme != "https" or parts.hostname is None:
+        return None
+    port = parts.port or 443
+    return TlsProbe(
+        address=address, port=port, name=parts.hostname, ca_file=probe.ca_file, warn_before=1.0, timeout=5.0
+    )
 
 
 def sighting_args(probe: Probe, sight: Sight) -> dict[str, Any] | None:

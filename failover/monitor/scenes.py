@@ -9,9 +9,10 @@ from datetime import datetime
 
 from failover.errors import NotFound
 from failover.model import Reading, RunKind, State, utc_now
-from failover.monitor.pages import page
+from failover.monitor.pages import page, shown_at
 from failover.monitor.setup import Setup
 from failover.monitor.sight import SiteSight
+from failover.probes.base import Probe
 from failover.recover.copies import Copies
 from failover.recover.scene import Page, RoleNow, Scene
 
@@ -28,6 +29,7 @@ class Scenes:
         silent_since: Callable[[str], datetime | None],
         loop: asyncio.AbstractEventLoop,
         copies: Copies,
+        witnesses: Callable[[], Mapping[str, bool | None]] = dict,
     ) -> None:
         self._setup = setup
         self._sight = sight
@@ -36,6 +38,7 @@ class Scenes:
         self._silent_since = silent_since
         self._loop = loop
         self._copies = copies
+        self._witnesses = witnesses
 
     def scene(self, role: str, kind: RunKind) -> Scene:
         """The world as a run that moves or keeps ``role`` sees it now.
@@ -66,13 +69,23 @@ class Scenes:
             look=lambda check, server: self._look(role, check, server),
             newest=self._newest,
             page=lambda check, server: self._page(role, check, server),
+            policy=setup.policy,
+            certificate=lambda check, server: self._certificate(role, check, server),
+            witnesses=self._witnesses,
             silent_since=self._silent_since,
             copies=self._copies,
         )
 
     def _look(self, role: str, check: str, server: str) -> Reading:
         """Look now, from the loop, for a run that waits in its thread; a loop that doesn't turn is no evidence."""
-        probe = self._setup.checks[check]
+        return self._take(self._setup.checks[check], role, check, server)
+
+    def _certificate(self, role: str, check: str, server: str) -> Reading | None:
+        probe = self._setup.checks.get(check)
+        asked = shown_at(probe, self._sight.supposing(role, server), self._setup.hosts[server]) if probe else None
+        return self._take(asked, role, check, server) if asked is not None else None
+
+    def _take(self, probe: Probe, role: str, check: str, server: str) -> Reading:
         future = asyncio.run_coroutine_threadsafe(probe.take(check, self._sight.supposing(role, server)), self._loop)
         try:
             return future.result(probe.timeout + 5)

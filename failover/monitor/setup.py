@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from failover.decide.situation import Limits
@@ -11,6 +11,7 @@ from failover.probes.base import Probe
 from failover.recover.address import Address
 from failover.recover.plan import Plan
 from failover.servers.base import Servers
+from failover.servers.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Setup:
     hosts: Mapping[str, str]
     """The address of each server at which the monitor and the other servers reach it."""
     limits: Limits = field(default_factory=Limits)
+    policy: Callable[[str], Policy | None] = lambda _server: None
+    """What a server's helper is to be allowed by the config of now; None where nobody enrolls it."""
     world_every: Span = 3.0
     """How often every server is asked for its facts."""
     ready_every: Span = 60.0

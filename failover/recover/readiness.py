@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from failover.errors import FaultGone, RunError, ServerError
-from failover.recover import fault
+from failover.recover import fault, standby
 from failover.recover.plan import Plan
 from failover.recover.problem import Problem, Severity, once
 from failover.recover.scene import Scene
@@ -23,7 +23,8 @@ def ready(plan: Plan, scene: Scene) -> list[Problem]:
     def unasked(server: str) -> Severity:
         return "stops" if server == scene.new else "hint"
 
-    return _asked(plan.steps, scene, lambda step: step.problems(scene), unasked)
+    found = _asked(plan.steps, scene, lambda step: step.problems(scene), unasked)
+    return once([*found, *standby.problems(scene)])
 
 
 def hindrances(plan: Plan, scene: Scene) -> list[str]:

@@ -19,6 +19,7 @@ from failover.recover.copies import Copies
 from failover.recover.databases import Database, Restores
 from failover.recover.outcome import Made
 from failover.servers.base import Server, Servers
+from failover.servers.policy import Policy
 
 On = Literal["new", "old", "holder", "standby"]
 """A server by its part in the run: where the role goes and where it leaves, or who had it and who stood by before."""
@@ -98,6 +99,12 @@ class Scene:
     """Which backups could not be restored; lives as long as the daemon."""
     swap: Callable[[str], Swap | None] = field(default=lambda _role: None)
     """Which backup was put in the place of a role's database last, by the role's name."""
+    policy: Callable[[str], Policy | None] = field(default=lambda _server: None)
+    """What a server's helper is to be allowed by the config of now; None where nobody enrolls it."""
+    certificate: Callable[[str, str], Reading | None] = field(default=lambda _check, _server: None)
+    """Whether a server, asked itself, shows a good certificate for an https check's name; None for other checks."""
+    witnesses: Callable[[], Mapping[str, bool | None]] = field(default=dict)
+    """Whether each witness was seen lately; None: it wasn't looked at."""
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     """Seconds that nobody can set back; bounds every wait."""

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from failover.config.config import Config
+from failover.config.enrollment import policy_for
 from failover.config.model import SiteConfig
 from failover.model import utc_now
 from failover.servers.base import Answer, Server
+from failover.servers.enroll_plan import helper_sha256
 from tests.recover.toys import ToyFence, ToyServer, World
 
 WWW = "127.77.0.100"
@@ -123,7 +125,7 @@ class LiveServer(ToyServer):
 
     def _ask_facts(self, sections: list[str]) -> Answer:
         answer = super()._ask_facts(sections)
-        own = [{"interface": "lo", "ip": HOSTS[self.name], "prefix": 24, "mac": self.host.mac}]
+        own = [{"interface": "eth0", "ip": HOSTS[self.name], "prefix": 24, "mac": self.host.mac}]
         held = [
             {"interface": where, "ip": ip, "prefix": n, "mac": self.host.mac}
             for ip, (where, n) in self.host.held.items()
@@ -138,7 +140,8 @@ class LiveServer(ToyServer):
         return host if host is not None and host.on and self.world.reach(self.name, host.name) else None
 
 
-def make_server(world: LiveWorld, _config: Config, _site: SiteConfig, name: str) -> Server:
+def make_server(world: LiveWorld, config: Config, site: SiteConfig, name: str) -> Server:
+    world.hosts[name].helper.update(sha256=helper_sha256(), policy_sha256=policy_for(config, site, name).sha256)
     return LiveServer(world, name)
 
 

@@ -276,6 +276,19 @@ def other_subnet(bureau: Bureau) -> None:
     facts(bureau, addresses=[{"interface": "eth0", "ip": "192.0.2.7", "prefix": 24}])
 
 
+def narrow_network(bureau: Bureau) -> None:
+    facts(bureau, addresses=[{"interface": "eth0", "ip": "10.77.0.98", "prefix": 27}])
+
+
+def third_machine(bureau: Bureau) -> None:
+    bureau.world.strangers["10.77.0.100"] = "02:FF:00:00:00:01"
+
+
+def third_machine_and_holder_off(bureau: Bureau) -> None:
+    third_machine(bureau)
+    bureau.world.power_off("web")
+
+
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [
@@ -288,7 +301,10 @@ def other_subnet(bureau: Bureau) -> None:
         (wcm_off, "loss: wcm can't say what it has (no session): the last verified copy would serve"),
         (wrong_interface, "stops: web-backup has no interface eth0; it has ens3"),
         (no_link, "stops: eth0 of web-backup is without a link"),
-        (other_subnet, "stops: 10.77.0.100 isn't in a network of web-backup's eth0 (192.0.2.0/24)"),
+        (other_subnet, "stops: web-backup's eth0: 10.77.0.100 isn't in its network (192.0.2.0/24)"),
+        (narrow_network, "stops: web-backup's eth0: 10.77.0.100/24 is wider than its network (10.77.0.96/27)"),
+        (third_machine, "stops: 02:ff:00:00:00:01 answers for 10.77.0.100 and isn't web"),
+        (third_machine_and_holder_off, "hint: 02:ff:00:00:00:01 answers for 10.77.0.100; whether that is web"),
     ],
 )
 def test_what_would_stop_a_plan_is_known_in_daylight(

@@ -42,6 +42,10 @@ class Host:
     content: dict[str, dict[str, Any]] = field(default_factory=dict)
     free_bytes: int = 10**12
     newest: Token = field(default_factory=lambda: Token(0, 0))
+    lacks: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=lambda: {"nginx": "1.22.1"})
+    helper: dict[str, str] = field(default_factory=dict)
+    """The sha256 of the helper and of its policy, as they lie on the machine."""
     boot_config: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def answers_for(self, ip: str) -> bool:
@@ -250,6 +254,8 @@ class ToyServer:
             "held": ip in self.host.held, "interface": interface, "prefix": prefix, "mac": self.host.mac,
             "parked": ip in self.host.parked, "tentative": False, "dadfailed": False,
         }  # fmt: skip
+        if probe:
+            answer["answered_by"] = self._others(ip)
         return answer
 
     def _change_address(self, args: dict[str, Any]) -> Answer:
@@ -258,13 +264,16 @@ class ToyServer:
             self.host.parked.add(ip)
             self.host.held.pop(ip, None)
         else:
-            others = [host.mac for host in self.world.hosts.values() if host is not self.host and self._hears(host, ip)]
-            others += [mac for stranger, mac in self.world.strangers.items() if stranger == ip]
-            if others:
+            if others := self._others(ip):
                 raise Refused(self._name, "address-taken", f"{others[0]} answers for {ip}")
             self.host.parked.discard(ip)
             self.host.held[ip] = (args["interface"], args["prefix"] or 24)
         return self._ask_address(ip)
+
+    def _others(self, ip: str) -> list[str]:
+        """Everybody else who answers for it, as an ARP probe finds them."""
+        others = [host.mac for host in self.world.hosts.values() if host is not self.host and self._hears(host, ip)]
+        return others + [mac for stranger, mac in self.world.strangers.items() if stranger == ip]
 
     def _hears(self, other: Host, ip: str) -> bool:
         return other.answers_for(ip) and self.world.reach(self._name, other.name)
@@ -342,9 +351,13 @@ class ToyServer:
         )
         return host if host is not None and host.on and self.world.reach(self._name, host.name) else None
 
+    def _ask_fitness(self) -> Answer:
+        return {"lacks": list(self.host.lacks), "versions": dict(self.host.versions)}
+
     def _ask_facts(self, sections: list[str]) -> Answer:
         own = address_of(self._name, self.world)
         return {
+            "helper": dict(self.host.helper),
             "interfaces": [{"name": "eth0", "mac": self.host.mac, "up": True, "carrier": True}],
             "addresses": [{"interface": "eth0", "ip": own, "prefix": 24, "mac": self.host.mac}],
             "disks": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -88,12 +88,12 @@ class AddressHeld(Step):
         )
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
-        """See :class:`Step`. Finds the wrong interface, subnet or policy in daylight."""
+        """See :class:`Step`. Finds the wrong interface, subnet or policy in daylight, and who else has the address."""
         address = scene.addresses[self.address]
         server = scene.server(scene.new)
         server.ask("address", ip=address.host)
-        at = scene.now()
         facts = server.ask("facts", sections=["interfaces", "addresses"])
+        at = scene.now()
         found = {interface["name"]: interface for interface in facts["interfaces"]}
         interface = found.get(address.interface)
         if interface is None:
@@ -103,16 +103,43 @@ class AddressHeld(Step):
         if not interface["up"] or not interface["carrier"]:
             state = "without a link" if interface["up"] else "down"
             yield Problem(f"{address.interface} of {scene.new} is {state}", "stops", scene.new, at)
-        own = [
-            ipaddress.ip_interface(f"{entry['ip']}/{entry['prefix']}").network
-            for entry in facts["addresses"]
-            if entry["interface"] == address.interface and entry["ip"] != address.host
-        ]
-        if own and not any(ipaddress.ip_address(address.host) in network for network in own):
-            networks = ", ".join(str(network) for network in own)
-            where = f"{scene.new}'s {address.interface} ({networks})"
-            text = f"{address.host} isn't in a network of {where}: nobody would reach it"
-            yield Problem(text, "stops", scene.new, at)
+            return
+        if (misfit := _misfit(address, facts["addresses"])) is not None:
+            yield Problem(f"{scene.new}'s {address.interface}: {misfit}", "stops", scene.new, at)
+        yield from self._strangers(scene, address)
+
+    def _strangers(self, scene: Scene, address: Address) -> Iterator[Problem]:
+        """Whoever answers for the address besides its holder, asked from the standby: it couldn't be given then."""
+        answer = scene.server(scene.new).ask("address", ip=address.host, probe=True)
+        others = {str(mac).lower() for mac in answer.get("answered_by") or ()}
+        if not others:
+            return
+        try:
+            old = scene.server(scene.old).ask("address", ip=address.host)
+        except ServerError as error:
+            text = f"{', '.join(sorted(others))} answers for {address.host}; whether that is {scene.old} can't be asked"
+            yield Problem(f"{text} ({error.sentence})", "hint", scene.old, scene.now())
+            return
+        others -= {str(old["mac"]).lower()} if old["held"] and not old["parked"] else set()
+        if others:
+            text = f"{', '.join(sorted(others))} answers for {address.host} and isn't {scene.old}"
+            yield Problem(f"{text}: {scene.new} couldn't be given it", "stops", scene.new, scene.now())
+
+
+def _misfit(address: Address, there: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the address doesn't fit the interface's own networks, or None."""
+    own = [
+        ipaddress.ip_interface(f"{entry['ip']}/{entry['prefix']}").network
+        for entry in there
+        if entry["interface"] == address.interface and entry["ip"] != address.host
+    ]
+    networks = ", ".join(str(network) for network in own)
+    around = [network for network in own if ipaddress.ip_address(address.host) in network]
+    if own and not around:
+        return f"{address.host} isn't in its network ({networks}): nobody would reach it"
+    if around and address.prefix is not None and address.prefix < min(network.prefixlen for network in around):
+        return f"{address.ip} is wider than its network ({networks}): what lies between wouldn't be reached any more"
+    return None
 
 
 def _held(answer: Mapping[str, Any], address: Address) -> bool:

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field
 
 from failover.errors import ServerError, StepUnfinished
-from failover.model import Span, State
-from failover.recover.problem import Problem
+from failover.model import Span, State, format_span
+from failover.recover.problem import Problem, Severity
 from failover.recover.scene import Page, Scene
 from failover.recover.step import Step, Todo
 
 _SEE_SECONDS = 2.0
+_SOON_SECONDS = 14 * 86400.0
+"""A certificate that ends sooner is worth a hint; the site's own `tls` check is what calls people."""
 
 
 class Answers(Step):
@@ -113,8 +115,12 @@ class Answers(Step):
         """See :class:`Step`. Asks a third place for the page at the standby's own address, where it must be served."""
         page = scene.page(self.check, scene.new)
         parts = urlsplit(page.url) if page else None
-        if page is None or parts is None or parts.scheme != "http" or parts.hostname is None:
-            return  # a certificate wouldn't fit another address
+        if page is None or parts is None or parts.hostname is None:
+            return
+        if parts.scheme == "https" and scene.role.addresses:
+            yield from self._certificate(scene)
+        if parts.scheme != "http":
+            return  # another server's look doesn't tell a name apart from an address
         if parts.hostname not in {scene.addresses[name].host for name in scene.role.addresses}:
             return
         own = scene.hosts[scene.new]
@@ -136,6 +142,21 @@ class Answers(Step):
                 yield Problem(text, "stops", scene.new, scene.now())
             return
         yield from said  # a run can do without a third place, and says so
+
+    def _certificate(self, scene: Scene) -> Iterator[Problem]:
+        """Visitors' browsers would refuse what the standby shows: asked there, with the site's name (SNI)."""
+        reading = scene.certificate(self.check, scene.new)
+        if reading is None:
+            return
+        at, where = reading.at, f"asked at {scene.new}"
+        if reading.state is not State.UP:
+            severity: Severity = "stops" if reading.state is State.DOWN else "hint"
+            yield Problem(f"the certificate for {self.check}, {where}: {reading.reason}", severity, scene.new, at)
+            return
+        ends = reading.values.get("ssl_earliest_cert_expiry")
+        if ends is not None and ends - scene.now().timestamp() < _SOON_SECONDS:
+            left = format_span(max(0.0, ends - scene.now().timestamp()))
+            yield Problem(f"the certificate for {self.check}, {where}, ends in {left}", "hint", scene.new, at)
 
 
 def _wrong_status(status: int, page: Page) -> str | None:

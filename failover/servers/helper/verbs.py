@@ -6,9 +6,9 @@ that file and its name in ``MODULES``. All are read at the start: the program on
 
 from typing import Any, List
 
-from . import core
+from . import core, fitness
 
-MODULES: List[Any] = []
+MODULES: List[Any] = [fitness]
 
 
 def add_all() -> None:
