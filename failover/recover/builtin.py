@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from failover.model import Mode
 from failover.recover.plan import Plan
-from failover.recover.steps import AddressHeld, ContentSynced, Parked
+from failover.recover.steps import AddressHeld, ContentSynced, DatabaseParked, DatabaseRestored, Parked, ShadowReady
 
 
 def park(role: str, address: str) -> Plan:
@@ -25,3 +25,14 @@ def copy_ahead(role: str, content: ContentSynced) -> Plan:
 def follow(role: str, content: ContentSynced) -> Plan:
     """Let what is published reach a holder that its source doesn't feed itself, as after a takeover. For AHEAD."""
     return Plan(mode=Mode.AUTO, role=role, steps=(content.model_copy(update={"on": "holder"}),))
+
+
+def restore_ahead(role: str, step: DatabaseRestored) -> Plan:
+    """Have the newest good backup restored on the standby; ``step`` is the one of the role's own plan. For AHEAD."""
+    shadow = ShadowReady(backups=step.backups, within=step.within)
+    return Plan(mode=Mode.AUTO, role=role, steps=(shadow,))
+
+
+def park_database(role: str) -> Plan:
+    """Keep the database of a server that came back, and doesn't hold the role, from taking writes (I11). For KEEP."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(DatabaseParked(),))

@@ -76,9 +76,7 @@ def find(scene: Scene, names: Sequence[str], *also: str) -> Found:
     return Found(tuple(backups), tuple(silent))
 
 
-def pick(
-    scene: Scene, server: str, names: Sequence[str], found: Found, now: Seen, against: Mapping[str, str]
-) -> Pick:
+def pick(scene: Scene, server: str, names: Sequence[str], found: Found, now: Seen, against: Mapping[str, str]) -> Pick:
     """The newest backup that the server can use, those last that it couldn't restore before; never one in ``against``.
 
     A finished shadow counts as the backup that it was made from, also where that one's place can't be asked any more.
@@ -116,7 +114,7 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
             failed.pop(backup, None)
         elif made.outcome.result == "unknown":
             unknown[backup] = unknown.get(backup, 0) + 1
-            if unknown[backup] >= 3:  # noqa: PLR2004 - once may be the line, twice a crash of the monitor
+            if unknown[backup] >= 3:
                 failed[backup] = f"restoring it was begun {unknown[backup]} times and never came to an end"
         elif made.outcome.result in ("failed", "refused") and made.outcome.kind not in NOT_ITS_FAULT:
             failed[backup] = f"it couldn't be restored on {server} ({made.outcome.kind}): {made.outcome.sentence}"

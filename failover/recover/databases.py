@@ -76,8 +76,8 @@ class Seen:
     read_only: bool
     version: str
     bytes: int
-    names: frozenset[str]
-    """Every database of that name: itself, shadows, kept ones."""
+    notes: Mapping[str, str | None]
+    """Every database of that name, itself, shadows and kept ones, with the backup that it was restored from."""
     shadows: tuple[Shadow, ...]
     """Newest moment first."""
 
@@ -95,7 +95,7 @@ def seen(name: str, answer: Mapping[str, Any]) -> Seen:
     """Read a helper's answer to ``database``."""
     found = [entry for entry in answer.get("databases") or () if str(entry["name"]).startswith(name)]
     shadows = [
-        Shadow(str(entry["name"]), str(entry["note"]) if entry.get("note") else None, int(entry.get("bytes") or 0))
+        Shadow(str(entry["name"]), _note(entry), int(entry.get("bytes") or 0))
         for entry in found
         if moment_of(name, str(entry["name"])) is not None
     ]
@@ -105,9 +105,13 @@ def seen(name: str, answer: Mapping[str, Any]) -> Seen:
         read_only=bool(answer.get("read_only")),
         version=str(answer.get("version") or ""),
         bytes=int(answer.get("bytes") or 0),
-        names=frozenset(str(entry["name"]) for entry in found),
+        notes={str(entry["name"]): _note(entry) for entry in found},
         shadows=tuple(sorted(shadows, key=lambda shadow: shadow.into, reverse=True)),
     )
+
+
+def _note(entry: Mapping[str, Any]) -> str | None:
+    return str(entry["note"]) if entry.get("note") else None
 
 
 class Restores:

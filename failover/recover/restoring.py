@@ -57,7 +57,9 @@ def restore(
         if not now.up:
             raise StepRefused(f"no database server runs on {server}, so nothing can be restored there")
         found = find(scene, names, server)
-        choice = pick(scene, server, names, found, now, against) if only is None else _only(scene, server, only, against)
+        choice = (
+            pick(scene, server, names, found, now, against) if only is None else _only(scene, server, only, against)
+        )
         if choice.best is None:
             _give_up(server, names, found, choice)
         assert choice.best is not None  # noqa: S101 - _give_up raises

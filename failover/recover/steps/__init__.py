@@ -9,9 +9,12 @@ from pydantic import BeforeValidator, Field
 from failover.recover.steps.address_held import AddressHeld
 from failover.recover.steps.answers import Answers
 from failover.recover.steps.content_synced import ContentSynced
+from failover.recover.steps.database_parked import DatabaseParked
+from failover.recover.steps.database_restored import DatabaseRestored
 from failover.recover.steps.parked import Parked
 from failover.recover.steps.released import Released
 from failover.recover.steps.service import ServiceRunning, ServiceStopped
+from failover.recover.steps.shadow_ready import ShadowReady
 
 
 def _from_words(value: object) -> object:
@@ -27,7 +30,16 @@ def _from_words(value: object) -> object:
 
 AnyStep = Annotated[
     Annotated[
-        ServiceRunning | ServiceStopped | Released | ContentSynced | AddressHeld | Answers | Parked,
+        ServiceRunning
+        | ServiceStopped
+        | Released
+        | ContentSynced
+        | AddressHeld
+        | DatabaseRestored
+        | Answers
+        | Parked
+        | ShadowReady
+        | DatabaseParked,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_from_words),
@@ -38,8 +50,11 @@ __all__ = [
     "Answers",
     "AnyStep",
     "ContentSynced",
+    "DatabaseParked",
+    "DatabaseRestored",
     "Parked",
     "Released",
     "ServiceRunning",
     "ServiceStopped",
+    "ShadowReady",
 ]

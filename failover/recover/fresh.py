@@ -1,0 +1,99 @@
+"""The backup that a planned move makes first: of a database that nobody writes to any more, so that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from failover.backups import Backup, DatabaseSet
+from failover.backups.backup import new_id
+from failover.errors import StepRefused
+from failover.recover.catalogue import find, look_at
+from failover.recover.databases import Database
+from failover.recover.outcome import Outcome
+from failover.recover.scene import Scene
+from failover.recover.step import ANY_FAILURE, Change
+
+_TRIES = 2
+QUIET_SECONDS = 30.0
+"""For ending the connections of those who write."""
+
+
+def set_for(scene: Scene, names: Sequence[str]) -> str:
+    """The set that a fresh backup goes to: the first that failover makes itself.
+
+    Raises:
+        StepRefused: there is none.
+    """
+    for name in names:
+        if isinstance(scene.backups[name], DatabaseSet):
+            return name
+    raise StepRefused(
+        f"a switch makes a fresh backup first, and failover makes none of {', '.join(names)} itself: "
+        "a set of the kind 'database' is needed"
+    )
+
+
+def quiet(server: str, database: Database) -> Change:
+    """Nobody writes to it any more; reading goes on."""
+    args = {"name": database.name, "want": "read-only"}
+    says = f"make {database.name} on {server} read-only"
+    return Change(server, "database", args, says, within_seconds=QUIET_SECONDS)
+
+
+def make(
+    scene: Scene, name: str, database: Database, within_seconds: float
+) -> Generator[Change, Outcome | None, Backup | None]:
+    """Have a backup of the set that was made since the old database takes no writes; None: look anew.
+
+    Raises:
+        StepRefused: it can't be made, or isn't good.
+    """
+    place = scene.backups[name].on
+    old = look_at(scene, scene.old, database)
+    if old.takes_writes:
+        if not scene.dry:
+            scene.note(f"from now on nothing can be saved in {database.name}: a fresh backup is made")
+        yield quiet(scene.old, database)
+        if not scene.dry:
+            return None  # whether it's so is read back first
+    since = _quiet_since(scene)
+    tries = [made for made in scene.made(place, "backups") if made.args.get("want") == "made"]
+    tries = [made for made in tries if since is None or made.at >= since]
+    there = {one.id: one for one in find(scene, [name]).backups if one.server == place}
+    for made in reversed(tries):
+        backup = there.get(str(made.args["id"]))
+        if made.outcome.touched and backup is not None and backup.finished_at is not None:
+            return _judged(scene, place, backup, within_seconds)
+    if len(tries) >= _TRIES:
+        raise StepRefused(f"no fresh backup could be made, so a switch would lose data: {tries[-1].outcome.sentence}")
+    backup_id = new_id(name, scene.now())
+    args = {"set": name, "want": "made", "id": backup_id}
+    says = f"make a fresh backup {backup_id} of {database.name} on {place}"
+    outcome = yield Change(place, "backups", args, says, within_seconds=within_seconds, tolerates=ANY_FAILURE)
+    if outcome is None and scene.dry:
+        return Backup(
+            id=backup_id, set=name, server=place, kind="database", format=None, bytes=old.bytes,
+            taken_at=scene.now(), verified_at=scene.now(),
+        )  # fmt: skip
+    return None
+
+
+def _quiet_since(scene: Scene) -> datetime | None:
+    """When this run made the old database read-only last."""
+    made = [made.at for made in scene.made(scene.old, "database") if made.args.get("want") == "read-only"]
+    return made[-1] if made else None
+
+
+def _judged(scene: Scene, place: str, backup: Backup, within_seconds: float) -> Backup:
+    if backup.problem is not None:
+        raise StepRefused(f"the fresh backup {backup.id} is no good: {backup.problem}")
+    if backup.verified_at is not None:
+        return backup
+    answer = scene.server(place).ask(
+        "backups", within_seconds=within_seconds, set=backup.set, id=backup.id, verify=True
+    )  # fmt: skip
+    if not answer["sound"]:
+        raise StepRefused(f"the fresh backup {backup.id} is no good: {answer['why']}")
+    return replace(backup, verified_at=scene.now())

@@ -1,0 +1,242 @@
+"""``database_restored``: the new server serves the newest good state of the role's database that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from failover.errors import ServerError
+from failover.model import RunKind, Span, format_span
+from failover.recover import loss
+from failover.recover.catalogue import find, look_at, pick
+from failover.recover.databases import Database, Seen, moment_of, old_name
+from failover.recover.fresh import QUIET_SECONDS, make, quiet, set_for
+from failover.recover.outcome import Made, Outcome
+from failover.recover.problem import Problem
+from failover.recover.proof import PATIENCE_SECONDS
+from failover.recover.restoring import Ready, restore, restored_news, the_database
+from failover.recover.rows import changed_since
+from failover.recover.scene import Scene
+from failover.recover.step import Change, Step, Todo
+
+_HARMLESS = frozenset({"restored", "dropped"})
+
+
+class DatabaseRestored(Step):
+    """The role's database on the new server is the newest good backup, or in a planned move what the old one had.
+
+    It is restored under a new name beside what is there, checked, and put in place by renaming; what was there is kept
+    (I7). A backup that can't be used is passed over with its reason, and the next older one is tried (I8).
+    """
+
+    kind: Literal["database_restored"] = "database_restored"
+    backups: tuple[str, ...] = Field(
+        min_length=1, max_length=10, description="The sets to choose from, by their names under `backups`."
+    )
+    max_loss: Span = Field(
+        default=26 * 3600.0, ge=0, description="When more would be lost, the run waits for a named person's yes."
+    )
+    within: Span = Field(default=7200.0, gt=0, description="How long making, bringing or restoring one may take.")
+    swap_within: Span = Field(default=30.0, gt=0, description="How long putting it in place may take.")
+
+    def title(self, scene: Scene) -> str:
+        """See :class:`Step`."""
+        name = scene.role.database.name if scene.role.database else scene.role.name
+        return f"{name} on {scene.new} from {'a fresh' if scene.kind is RunKind.SWITCH else 'the newest good'} backup"
+
+    def moves(self, verb: str, args: Mapping[str, Any]) -> bool:
+        """See :class:`Step`. What is done beside the database that serves moves nothing."""
+        return verb == "database" and args.get("want") not in _HARMLESS
+
+    def words(self, scene: Scene) -> tuple[str, ...]:
+        """See :class:`Step`."""
+        return (loss.word_for(scene.role.name),)
+
+    def by_hand(self, scene: Scene) -> tuple[str, ...]:
+        """See :class:`Step`. Who restored it by hand accepted what was lost."""
+        return ()
+
+    # forward ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, scene: Scene) -> Todo:
+        """See :class:`Step`. Restores while the old server may still be mended, and asks before anything moves."""
+        database = the_database(scene)
+        if self._swapped(scene) is not None or not look_at(scene, scene.new, database).up:
+            return
+        ready = yield from self._ready(scene, database)
+        if ready is not None:
+            loss.accept(scene, ready.backup, self.max_loss)
+
+    def todo(self, scene: Scene) -> Todo:
+        """See :class:`Step`."""
+        database = the_database(scene)
+        if (made := self._swapped(scene)) is not None:
+            yield from self._finish(scene, database, made)
+            return
+        ready = yield from self._ready(scene, database)
+        if ready is None:
+            return
+        loss.accept(scene, ready.backup, self.max_loss)
+        yield from self._nobody_writes(scene, database)
+        args = {
+            "name": database.name,
+            "want": "swapped",
+            "into": ready.shadow.into,
+            "keep": old_name(database.name, scene.now()),
+        }
+        says = f"put {ready.shadow.into} in the place of {database.name} on {scene.new}"
+        tells = {
+            "set": ready.backup.set,
+            "backup": ready.backup.id,
+            "taken_at": ready.backup.taken_at.isoformat(),
+            "loss_seconds": round(loss.loss_seconds(scene, ready.backup), 3),
+            "tables": dict(ready.tables) if ready.tables is not None else None,
+        }
+        yield Change(scene.new, "database", args, says, within_seconds=self.swap_within, tells=tells)
+
+    def _ready(self, scene: Scene, database: Database) -> Generator[Change, Outcome | None, Ready | None]:
+        if scene.kind is not RunKind.SWITCH:
+            return (yield from restore(scene, scene.new, self.backups, self.within))
+        name = set_for(scene, self.backups)
+        if not scene.made(scene.old, "database") and (changed := changed_since(scene, scene.old, database)):
+            scene.note(changed)
+        backup = yield from make(scene, name, database, self.within)
+        if backup is None:
+            return None
+        return (yield from restore(scene, scene.new, [name], self.within, only=backup))
+
+    def _nobody_writes(self, scene: Scene, database: Database) -> Todo:
+        """The old one takes no writes from here on (I11); where it can't be asked, a step before this proved it."""
+        try:
+            old = look_at(scene, scene.old, database, PATIENCE_SECONDS)
+        except ServerError:
+            return
+        if old.takes_writes:
+            yield quiet(scene.old, database)
+
+    def _swapped(self, scene: Scene) -> Made | None:
+        """This run's swap, done or begun, if it wasn't taken back."""
+        swaps = self._swaps(scene)
+        return swaps[-1] if swaps and swaps[-1].args["want"] == "swapped" else None
+
+    def _swaps(self, scene: Scene) -> list[Made]:
+        return [
+            made
+            for made in scene.made(scene.new, "database")
+            if made.args.get("want") in ("swapped", "swapped-back") and made.outcome.touched
+        ]
+
+    def _finish(self, scene: Scene, database: Database, made: Made) -> Todo:
+        """The helper finishes what was begun when it is asked again; and the journal is told if it wasn't."""
+        now = look_at(scene, scene.new, database)
+        told = any(told["kept"] == made.args["keep"] for told in scene.told("database.swapped"))
+        if not (told and now.exists and made.args["into"] not in now.notes):
+            says = f"{made.says} (asked again)" if not made.says.endswith("(asked again)") else made.says
+            tells = self._tells_of(scene, now, database, str(made.args["into"]))
+            yield Change(scene.new, "database", made.args, says, within_seconds=self.swap_within, tells=tells)
+        elif now.read_only:
+            args = {"name": database.name, "want": "read-write"}
+            says = f"let {database.name} on {scene.new} be written to"
+            yield Change(scene.new, "database", args, says, within_seconds=QUIET_SECONDS)
+
+    def _tells_of(self, scene: Scene, now: Seen, database: Database, into: str) -> dict[str, Any]:
+        """What a swap's news says, read from what is there."""
+        backup = now.notes.get(into) or now.notes.get(database.name) or ""
+        found = find(scene, self.backups, scene.new)
+        known = next((one for one in found.backups if one.id == backup), None)
+        taken_at = known.taken_at if known is not None else moment_of(database.name, into)
+        assert taken_at is not None  # noqa: S101 - shadow_name made it
+        fault = scene.begun_at or scene.now()
+        lost = 0.0 if scene.kind is RunKind.SWITCH else max(0.0, (fault - taken_at).total_seconds())
+        tables = found.tables(backup)
+        return {
+            "set": known.set if known is not None else backup.rpartition("-")[0],
+            "backup": backup,
+            "taken_at": taken_at.isoformat(),
+            "loss_seconds": round(lost, 3),
+            "tables": dict(tables) if tables is not None else None,
+        }
+
+    def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
+        """See :class:`Step`."""
+        if change.verb != "database":
+            return None
+        if change.args["want"] == "restored":
+            return restored_news(scene, change, outcome)
+        if change.args["want"] != "swapped":
+            return None
+        told = {"role": scene.role.name, "server": change.server, "name": change.args["name"]}
+        return "database.swapped", {**told, "kept": change.args["keep"], **change.tells}
+
+    # back ------------------------------------------------------------------------------------------------------
+
+    def undo(self, scene: Scene) -> Todo:
+        """See :class:`Step`. What served on the new server is kept under another name: it may have been written to."""
+        database = the_database(scene)
+        swaps = self._swaps(scene)
+        if swaps and swaps[-1].args["keep"] in look_at(scene, scene.new, database).notes:
+            yield self._back(scene, database, swaps[-1])
+        if self._quieted(scene):
+            old = look_at(scene, scene.old, database)
+            if old.up and old.read_only:
+                args = {"name": database.name, "want": "read-write"}
+                says = f"let {database.name} on {scene.old} be written to again"
+                yield Change(scene.old, "database", args, says, within_seconds=QUIET_SECONDS)
+
+    def _back(self, scene: Scene, database: Database, last: Made) -> Change:
+        if last.args["want"] == "swapped-back":  # begun before, and nobody knows how far it came
+            args = dict(last.args)
+        else:
+            aside = old_name(database.name, scene.now())
+            args = {"name": database.name, "want": "swapped-back", "into": aside, "keep": last.args["keep"]}
+        scene.note(f"what was in place on {scene.new} meanwhile is kept there as {args['into']}")
+        says = f"put {args['keep']} back in the place of {database.name} on {scene.new}"
+        return Change(scene.new, "database", args, says, within_seconds=self.swap_within)
+
+    def undo_problem(self, scene: Scene) -> str | None:
+        """See :class:`Step`."""
+        touched = {scene.new: bool(self._swaps(scene)), scene.old: self._quieted(scene)}
+        for server in (server for server, was in touched.items() if was):
+            try:
+                look_at(scene, server, the_database(scene))
+            except ServerError as error:
+                return f"{server}, whose database was touched, doesn't answer ({error.sentence})"
+        return None
+
+    def _quieted(self, scene: Scene) -> bool:
+        return any(
+            made.args.get("want") == "read-only" and made.outcome.touched
+            for made in scene.made(scene.old, "database")
+        )  # fmt: skip
+
+    # in daylight -----------------------------------------------------------------------------------------------
+
+    def problems(self, scene: Scene) -> Iterator[Problem]:
+        """See :class:`Step`."""
+        database, new, now = the_database(scene), scene.new, scene.now()
+        there = look_at(scene, new, database)
+        if not there.up:
+            yield Problem(f"no database server runs on {new}", "stops", new, now)
+            return
+        found = find(scene, self.backups, new)
+        for error in found.silent:
+            yield Problem(f"its backups can't be listed: {error}", "hint", error.server, now)
+        choice = pick(scene, new, self.backups, found, there, {})
+        if choice.best is None:
+            reasons = "; ".join(str(passed) for passed in choice.passed_over) or "there is none"
+            yield Problem(f"no backup of {database.name} can be restored on {new}: {reasons}", "stops", None, now)
+            return
+        for passed in choice.passed_over:
+            yield Problem(f"not the newest backup would be restored: {passed}", "loss", passed.server, now)
+        age = (now - choice.best.taken_at).total_seconds()
+        if age > self.max_loss:
+            yield Problem(
+                f"the newest good backup of {database.name}, {choice.best.id}, is {format_span(age)} old: above "
+                f"{format_span(self.max_loss)} the run waits for a person's yes",
+                "loss",
+                choice.best.server,
+                now,
+            )
+
