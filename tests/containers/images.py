@@ -20,10 +20,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = "debian:bookworm-slim"
 PYTHON = {"bookworm": "3.11"}
 """The Python of the Debian that our recipes name; another release can't stand in for it."""
-PLATFORMS = [
-    *(f"manylinux_2_{minor}_{platform.machine()}" for minor in range(36, 4, -1)),
-    f"manylinux2014_{platform.machine()}",
-]
+MACHINE = platform.machine()
+PLATFORMS = [*(f"manylinux_2_{minor}_{MACHINE}" for minor in range(36, 4, -1)), f"manylinux2014_{MACHINE}"]
 """Wheels name the oldest C library that they run on."""
 PROMETHEUS_STAND_IN = """
 FROM debian:bookworm-slim
