@@ -78,7 +78,7 @@ class Backup:
 
 def made_at(backup_id: str) -> datetime | None:
     """The time in the id of a backup, ``wcm-db-20261124T020000Z``."""
-    stamp = next((part for part in reversed(backup_id.split("-")) if len(part) == 16 and part.endswith("Z")), "")
+    stamp = backup_id.rpartition("-")[2].partition(".")[0]
     try:
         return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
