@@ -1,5 +1,6 @@
-"""Play with the lab by hand: ``python -m tests.lab [HOST..]`` (all hosts if none is named). Everything ends with it."""
+"""Play with the lab by hand: ``python -m tests.lab [--wcm ENGINE] [HOST..]``. Everything ends with it."""
 
+import argparse
 import cmd
 import shlex
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 
+from .databases import markers_by_database
 from .errors import LabError
 from .lab import EVERYONE, Lab
 from .needs import missing_requirements
 from .oracle import Oracle
 from .visitor import Visitor
+from .wcm import ENGINES
 
 INTRO = """
 The lab is up. The site's visitors use http://10.77.0.100/, now held by `web`.
@@ -21,6 +24,7 @@ The lab is up. The site's visitors use http://10.77.0.100/, now held by `web`.
   cut HOST..  mute HOST  deafen HOST                             block A B  oneway A B  lose PERCENT HOST [OTHER]
   faults  heal          what is wrong with the network; mend it  hang HOST UNIT  resume HOST UNIT
   publish BUILD [HOST]  new content on the WCM (or a host)       hosts              who is on, with which addresses
+  mark TEXT [HOST]      publish a marker through the WCM         markers            which are in which database
   visit                 what visitors and the oracle have seen   quit               end it all
 """
 
@@ -76,6 +80,16 @@ class Prompt(cmd.Cmd):
         build, *where = line.split()
         self.lab.publish(build, on=where[0] if where else "wcm")
 
+    def do_mark(self, line: str) -> None:
+        """mark TEXT [HOST]"""
+        text, *where = line.split()
+        print(self.lab[where[0] if where else "wcm"].run(["wcm-marker", text]).out, end="")
+
+    def do_markers(self, _: str) -> None:
+        """markers"""
+        for (host, database), found in markers_by_database(self.lab, source="proof").items():
+            print(f"  {host}/{database}: {', '.join(found) or 'none'}")
+
     def do_lose(self, line: str) -> None:
         """lose PERCENT HOST [OTHER]"""
         percent, *hosts = line.split()
@@ -129,10 +143,14 @@ def main() -> int:
     if missing := missing_requirements():
         print("the lab can't run here:", *missing, sep="\n  ", file=sys.stderr)
         return 69  # EX_UNAVAILABLE
-    hosts = sys.argv[1:] or list(EVERYONE)
-    print(f"booting {', '.join(hosts)} (the first time, their disk is built: a minute or two)", flush=True)
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description="A lab of real hosts to play in.")
+    parser.add_argument("hosts", nargs="*", default=list(EVERYONE), metavar="HOST", help="all, if none is named")
+    parser.add_argument("--wcm", choices=[*ENGINES, "none"], default=ENGINES[0], help="the database of a real WCM")
+    given = parser.parse_args()
+    engine = None if given.wcm == "none" else given.wcm
+    print(f"booting {', '.join(given.hosts)} (the first time, their disks are built: two minutes or so)", flush=True)
     began = time.monotonic()
-    with Lab(hosts) as lab, Oracle(lab) as oracle:
+    with Lab(given.hosts, wcm=engine) as lab, Oracle(lab) as oracle:
         print(f"up after {time.monotonic() - began:.1f} s")
         prompt = Prompt(lab, oracle, None)
         try:

@@ -1,26 +1,18 @@
 """The disks that lab hosts share: one Debian root, built once, and thin layers over it.
 
-A layer is a folder that is never written to again: it is built under a temporary name and renamed when whole, and its
-name carries a hash of its recipe. Hosts mount it as the lower side of an overlay, so a hundred hosts cost one root.
+Hosts mount layers as the lower side of an overlay, so a hundred hosts cost one root.
 """
 
-import contextlib
-import fcntl
-import hashlib
-import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .errors import LabError, LabTimeout, LabUnavailable
+from .errors import LabUnavailable
+from .layers import REPOSITORY, layer, run
 from .needs import require
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 PACKAGES = (
     # a machine
@@ -44,35 +36,26 @@ ASLEEP = (
     "prometheus-blackbox-exporter",
 )
 
-BUILD_SECONDS = 900
-UNUSED_SECONDS = 14 * 86400
 CHROOT_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def cache() -> Path:
-    """Where layers are kept: ``$FAILOVER_CACHE``, else ``.cache`` in the repository."""
-    folder = Path(os.environ.get("FAILOVER_CACHE") or REPOSITORY / ".cache") / "lab"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def root() -> Path:
     """The Debian (or Ubuntu) root that all hosts share, of this machine's own release and from its own apt sources."""
     require()
-    return _layer("root", [codename(), platform.machine(), *PACKAGES, *ASLEEP], _build_root)
+    return layer("root", [codename(), platform.machine(), *PACKAGES, *ASLEEP], _build_root)
 
 
 def packages(names: Sequence[str]) -> Path:
     """A layer with more Debian packages, for the hosts that need them (peers of a benchmark, a browser)."""
     below = root()
-    return _layer("packages", [below.name, "asleep", *sorted(names)], lambda into: _build_packages(into, below, names))
+    return layer("packages", [below.name, "asleep", *sorted(names)], lambda into: _build_packages(into, below, names))
 
 
 def clock_library() -> Path:
     """The library that gives one process a wall clock of its own, compiled for the lab's root."""
     below = root()
     source = Path(__file__).with_name("programs") / "clock.c"
-    return _layer("clock", [below.name, source.read_text()], lambda into: _compile(into, below, source)) / "clock.so"
+    return layer("clock", [below.name, source.read_text()], lambda into: _compile(into, below, source)) / "clock.so"
 
 
 def requirements(lock: Path = REPOSITORY / "requirements.lock") -> Path:
@@ -81,7 +64,7 @@ def requirements(lock: Path = REPOSITORY / "requirements.lock") -> Path:
     version = python_version(below)
     if not lock.exists():
         raise LabUnavailable(f"{lock.name} is missing: the monitor host needs it to run the daemon")
-    return _layer(
+    return layer(
         "requirements",
         [below.name, version, lock.read_text(), MONITOR_COMMAND],
         lambda into: _build_requirements(into, version, lock),
@@ -91,6 +74,19 @@ def requirements(lock: Path = REPOSITORY / "requirements.lock") -> Path:
 def python_version(root: Path) -> str:
     """The version of a root's own Python, as ``3.11``."""
     return os.readlink(root / "usr/bin/python3").removeprefix("python")
+
+
+def wheels(lock: Path, version: str, library: Path) -> None:
+    """Unpack the wheels of a lock file, for a root's own Python and glibc, into a folder that is made."""
+    library.mkdir(parents=True)
+    machine = platform.machine()
+    # Wheels name the oldest C library they run on; every glibc up to the root's own will do.
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)] + [f"manylinux2014_{machine}"]
+    run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+        "--python-version", version, "--implementation", "cp", "--target", str(library),
+        *(argument for name in platforms for argument in ("--platform", name)), "-r", str(lock),
+    )  # fmt: skip
 
 
 def codename() -> str:
@@ -146,52 +142,10 @@ def _stanzas(text: str) -> Iterator[dict[str, str]]:
             yield stanza
 
 
-def _layer(kind: str, recipe: Sequence[str], build: Callable[[Path], None]) -> Path:
-    key = hashlib.sha256(json.dumps(list(recipe)).encode()).hexdigest()[:12]
-    done = cache() / f"{kind}-{key}"
-    if done.is_dir():
-        os.utime(done)
-        return done
-    with _only_builder(done.with_suffix(".lock")):
-        if not done.is_dir():  # another builder may have finished it while we waited
-            making = done.with_suffix(".making")
-            shutil.rmtree(making, ignore_errors=True)
-            making.mkdir(mode=0o755)
-            try:
-                build(making)
-                making.rename(done)
-                _forget_unused(kind)
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
-    return done
-
-
-def _forget_unused(kind: str) -> None:
-    """Remove layers that no lab has asked for in a while: a cache must not grow with every change of a recipe."""
-    for layer in cache().glob(f"{kind}-*"):
-        if layer.stat().st_mtime < time.time() - UNUSED_SECONDS:
-            layer.unlink() if layer.is_file() else shutil.rmtree(layer, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _only_builder(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        deadline = time.monotonic() + BUILD_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LabTimeout(f"another process has been building {lock.stem} for {BUILD_SECONDS} s") from None
-                time.sleep(0.2)
-        yield
-
-
 def _build_root(into: Path) -> None:
     release = codename()
     options = ["path-exclude=/usr/share/doc/*", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*"]
-    _run(
+    run(
         "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io", *(f"--dpkgopt={option}" for option in options),
@@ -251,7 +205,7 @@ def _install(upper: Path, below: Path, names: Sequence[str], *, then: str = "tru
     arguments = [str(below), str(upper), str(scratch), then, *names]
     environment = {"PATH": CHROOT_PATH, "LC_ALL": "C"}
     try:
-        _run("unshare", *spaces, "sh", "-c", INSTALL, "sh", *arguments, stdin=stdin, environment=environment)
+        run("unshare", *spaces, "sh", "-c", INSTALL, "sh", *arguments, stdin=stdin, environment=environment)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -269,15 +223,7 @@ sys.exit(main())
 
 def _build_requirements(into: Path, version: str, lock: Path) -> None:
     library = into / "opt/failover/lib"
-    library.mkdir(parents=True)
-    machine = platform.machine()
-    # Wheels name the oldest C library they run on; every glibc up to the root's own will do.
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)] + [f"manylinux2014_{machine}"]
-    _run(
-        sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
-        "--python-version", version, "--implementation", "cp", "--target", str(library),
-        *(argument for name in platforms for argument in ("--platform", name)), "-r", str(lock),
-    )  # fmt: skip
+    wheels(lock, version, library)
     (library / "failover").mkdir(exist_ok=True)  # the work tree's own package is mounted here, live
     command = into / "usr/bin/failover"
     command.parent.mkdir(parents=True)
@@ -289,15 +235,3 @@ def _put_to_sleep(tree: Path) -> None:
     for wants in tree.glob("etc/systemd/system/*.wants"):
         for unit in ASLEEP:
             (wants / f"{unit}.service").unlink(missing_ok=True)
-
-
-def _run(*command: str, stdin: str | None = None, environment: dict[str, str] | None = None) -> None:
-    try:
-        done = subprocess.run(
-            command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=BUILD_SECONDS, env=environment, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise LabTimeout(f"{command[0]} didn't finish within {BUILD_SECONDS} s") from None
-    if done.returncode:
-        raise LabError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-4000:]}")

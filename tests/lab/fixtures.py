@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from .base import REPOSITORY
 from .lab import EVERYONE, Lab
+from .layers import REPOSITORY
 from .needs import missing_requirements
 
 MakeLab = Callable[..., Lab]

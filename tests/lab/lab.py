@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from . import base, disk, net, warden
+from . import base, disk, layers, net, warden, wcm, wcm_seed
 from .errors import LabError
 from .host import Host
 from .needs import cgroup_root, require
 from .net import Fault, Plug, Switch
 from .pdu import PowerOutlets
 from .site import FOLDER, build_site, packed
+from .wcm import Made
 
 EVERYONE = ("monitor", "client", "router", "web", "web-backup", "wcm", "wcm-backup", "db", "db-backup")
 
@@ -41,6 +42,7 @@ class Lab:
         units: a folder of systemd units, sysusers and tmpfiles for the monitor.
         disks: a folder for the hosts' disks; by default they are in memory, and quick.
         life_seconds: when this is over, everything ends, whoever still uses it.
+        wcm: have a real WCM, with its database on ``postgresql`` or ``mariadb``: see `tests.lab.wcm`.
 
     Raises:
         LabUnavailable: something is missing on this machine; says what to install.
@@ -49,7 +51,7 @@ class Lab:
     def __init__(
         self, hosts: Iterable[str] = EVERYONE, *, service: Sequence[str] = net.SERVICE_ADDRESSES,
         builds: Mapping[str, str] = BUILDS, packages: Sequence[str] = (), disks: Path | None = None,
-        units: Path = base.REPOSITORY / "systemd", life_seconds: float = LIFE_SECONDS,
+        units: Path = layers.REPOSITORY / "systemd", life_seconds: float = LIFE_SECONDS, wcm: str | None = None,
     ) -> None:  # fmt: skip
         names = list(dict.fromkeys(hosts))
         if "client" in names and "router" not in names:
@@ -62,6 +64,8 @@ class Lab:
         self._packages = list(packages)
         self._disks = disks
         self._units = units
+        self._engine = wcm
+        self.made: Made | None = None
         self._life_seconds = life_seconds
         self._warden: subprocess.Popen[bytes] | None = None
 
@@ -90,8 +94,9 @@ class Lab:
         """Make the network, and boot every host, all at the same time."""
         require()
         root = base.root()
-        layers = [base.packages(self._packages)] if self._packages else []
+        packages = [base.packages(self._packages)] if self._packages else []
         monitor = [base.requirements()] if "monitor" in self.plan else []
+        self.made = wcm.made(self._engine) if self._engine else None
         groups = cgroup_root()
         assert groups is not None  # `require` has looked
         warden.sweep(groups)
@@ -105,7 +110,9 @@ class Lab:
             self._make_keys()
             (self.state / "pdu").mkdir()
             for name, cards in self.plan.items():
-                below, mounts = [*layers, root], []
+                below, mounts = [*packages, root], []
+                if self.made:
+                    below = [*self.made.below(name), *below]
                 if name == "monitor":
                     below = [*monitor, *below]
                     mounts = [*disk.project_mounts(), ("rw", self.state / "pdu", "/run/lab-pdu")]
@@ -114,7 +121,12 @@ class Lab:
                     self._service if name == "web" else [],
                 )  # fmt: skip
                 seed = self.state / name / "seed"
-                disk.seed(seed, name, self.plan, self.state / "keys", self._builds.get(name), units=self._units)
+                keys, build = self.state / "keys", self._builds.get(name)
+                if self.made and name in wcm.HOSTS:
+                    build = None  # it published its site when it was made
+                disk.seed(seed, name, self.plan, keys, build, units=self._units)
+                if self.made:
+                    wcm_seed.seed(seed, name, self.plan, keys, self.made)
             self.outlets = PowerOutlets(self.state / "pdu" / "socket", self.hosts)
             self.each(lambda host: host.boot())
         except BaseException:
@@ -234,6 +246,8 @@ class Lab:
         disk.make_key(keys / "operator", "operator@lab")
         for name in self.plan:
             disk.make_key(keys / f"host-{name}", name)
+        if self.made:
+            wcm_seed.make_keys(keys, self.plan)
 
     def _cards(self, name: str) -> tuple[Plug, ...]:
         return self[name].cards

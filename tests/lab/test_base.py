@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import base
+from tests.lab import base, layers
 from tests.lab.errors import LabUnavailable
 
 ONE_LINE = """\
@@ -79,9 +79,9 @@ def test_a_build_that_fails_leaves_nothing_behind_and_is_tried_again(cache: Path
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        base._layer("root", ["recipe"], fails)
+        layers.layer("root", ["recipe"], fails)
     assert [found.suffix for found in cache.iterdir()] == [".lock"]
-    whole = base._layer("root", ["recipe"], lambda into: (into / "whole").touch())
+    whole = layers.layer("root", ["recipe"], lambda into: (into / "whole").touch())
     assert [found.name for found in whole.iterdir()] == ["whole"]
 
 
@@ -92,7 +92,7 @@ def test_of_two_builders_one_builds_and_the_other_waits(cache: Path) -> None:
         builds.append(into)
         time.sleep(0.5)
 
-    threads = [threading.Thread(target=base._layer, args=("root", ["recipe"], slowly)) for _ in range(3)]
+    threads = [threading.Thread(target=layers.layer, args=("root", ["recipe"], slowly)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -101,16 +101,16 @@ def test_of_two_builders_one_builds_and_the_other_waits(cache: Path) -> None:
 
 
 def test_another_recipe_is_another_layer(cache: Path) -> None:
-    first = base._layer("root", ["nginx"], lambda into: None)
-    assert base._layer("root", ["nginx", "monit"], lambda into: None) != first
-    assert base._layer("root", ["nginx"], lambda into: pytest.fail("built again")) == first
+    first = layers.layer("root", ["nginx"], lambda into: None)
+    assert layers.layer("root", ["nginx", "monit"], lambda into: None) != first
+    assert layers.layer("root", ["nginx"], lambda into: pytest.fail("built again")) == first
 
 
 def test_layers_that_nobody_used_for_two_weeks_make_room_for_new_ones(cache: Path) -> None:
-    long_ago = time.time() - base.UNUSED_SECONDS - 60
-    old, used, other = (base._layer(*what, lambda into: None) for what in (("a", ["1"]), ("a", ["2"]), ("b", ["1"])))
+    long_ago = time.time() - layers.UNUSED_SECONDS - 60
+    old, used, other = (layers.layer(*what, lambda into: None) for what in (("a", ["1"]), ("a", ["2"]), ("b", ["1"])))
     for layer in (old, used, other):
         os.utime(layer, (long_ago, long_ago))
-    base._layer("a", ["2"], lambda into: None)
-    base._layer("a", ["3"], lambda into: None)
+    layers.layer("a", ["2"], lambda into: None)
+    layers.layer("a", ["3"], lambda into: None)
     assert (old.exists(), used.exists(), other.exists()) == (False, True, True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab, warden
-from tests.lab.base import REPOSITORY
 from tests.lab.fixtures import MakeLab, needs_lab
+from tests.lab.layers import REPOSITORY
 from tests.lab.needs import cgroup_root
 
 pytestmark = pytest.mark.lab

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab
-from tests.lab.base import REPOSITORY
 from tests.lab.fixtures import MakeLab, shared_lab
+from tests.lab.layers import REPOSITORY
 from tests.lab.needs import PACKAGES, missing_requirements
 
 pytestmark = pytest.mark.lab

@@ -151,17 +151,19 @@ class Visitor:
         """Replies that show a half-done copy: torn pages, and an older build after a newer one had been seen.
 
         The age of a build is the order of its first appearance, so a site that goes back to an older release on
-        purpose shows up here too.
+        purpose shows up here too. A WCM publishes page by page: builds called ``PAGE.DIGEST`` are compared with others
+        of the same page only.
         """
         order: dict[str, int] = {}
         faults = []
-        newest_end: list[tuple[float, int]] = []  # ends of replies, and the newest build by then
+        newest_ends: dict[str, list[tuple[float, int]]] = {}  # by page: ends of replies, and the newest build by then
         for reply in sorted(self.good, key=lambda reply: reply.ended):
             if reply.torn:
                 faults.append(reply)
                 continue
             for build in reply.builds:
                 age = order.setdefault(build, len(order))
+                newest_end = newest_ends.setdefault(build.rpartition(".")[0], [])
                 seen_before = max((n for ended, n in newest_end if ended < reply.began), default=-1)
                 if age < seen_before:
                     faults.append(reply)

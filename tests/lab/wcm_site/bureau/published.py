@@ -139,4 +139,5 @@ def _finish() -> None:
     if not style.exists():
         _place(style, STYLE.encode())
     _place(settings.PUBLISHED / "build-id", f"revision-{newest}\n".encode())
-    (settings.INCOMING / "published").touch()
+    if settings.RUN.is_dir():  # it is there while a WCM runs here
+        (settings.RUN / "published").touch()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 ETC = Path(os.environ.get("WCM_ETC", "/etc/wcm"))
 SRV = Path(os.environ.get("WCM_SRV", "/srv"))
+RUN = Path(os.environ.get("WCM_RUN", "/run/wcm"))
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
