@@ -82,8 +82,9 @@ def test_the_holder_of_a_busy_port_is_named_and_left_alone(lab: Lab, helper: Spe
     lab.web.run("for i in $(seq 50); do ss -ltn | grep -q ':80 ' && break; sleep 0.1; done")
     reply = change(helper, "nginx", "running", 20)
     assert (reply["error"]["kind"], reply["error"]["began"]) == ("start-failed", True)
-    assert reply["error"]["result"]["port_holder"]["name"].startswith("python3")
-    assert reply["error"]["result"]["port_holder"]["port"] == 80
+    (holder,) = reply["error"]["result"]["ports"]
+    assert (holder["port"], holder["pid"]) == (80, int(lab.web.run("pgrep -f 'http.server 80'").out.split()[0]))
+    assert holder["program"].startswith("/usr/bin/python3")
     assert thief.running
     thief.stop()
     assert change(helper, "nginx", "running")["result"]["active"] == "active"

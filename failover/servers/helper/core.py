@@ -9,9 +9,9 @@ How it is built: one process reads, answers and keeps the time; it has no thread
 Each request is worked on in a forked process with a session of its own, so that its end means the end of everything
 it started. Changes run one at a time on a server, whichever helper process was asked, and only with the newest token.
 
-Other ways to start it, for root on the server: ``guard [--late]``, ``unpark IP``, ``announce ...``; and for the user
-who pulls content: ``serve-content``. ``--root DIR`` moves policy, state and log socket, for tests: sudo never passes it
-on, since the sudoers line allows no argument.
+Other ways to start it, for root on the server: ``guard [--late]``, ``unpark IP``, ``unpark UNIT``, ``announce ...``;
+and for the user who pulls content: ``serve-content``. ``--root DIR`` moves policy, state and log socket, for tests:
+sudo never passes it on, since the sudoers line allows no argument.
 """
 
 import collections
@@ -113,7 +113,7 @@ class Policy:
 
     KEYS = frozenset(
         "site server addresses units paths serve sources see commands max_output_bytes content_user"
-        " databases backups connect".split()
+        " databases backups connect services".split()
     )
 
     def __init__(self, text: bytes) -> None:
@@ -147,6 +147,7 @@ class Policy:
         self.databases = {str(entry["name"]): dict(entry) for entry in data.get("databases", [])}
         self.backups = {str(entry["set"]): dict(entry) for entry in data.get("backups", [])}
         self.connect = {str(entry["file"]): dict(entry) for entry in data.get("connect", [])}
+        self.services = [dict(entry) for entry in data.get("services", [])]
         self.content_user: Optional[str] = data.get("content_user", "failover-content")
 
     @staticmethod
@@ -1115,6 +1116,9 @@ SYSTEMD = (
     "MainPID",
     "Result",
     "Job",
+    "FragmentPath",
+    "DropInPaths",
+    "ExecStart",
 )
 
 
@@ -1147,14 +1151,23 @@ def units_state(work: Work, units: List[str]) -> Dict[str, Answer]:
             "main_pid": int(block.get("MainPID") or 0) or None,
             "result": block.get("Result"),
             "job": block.get("Job") or None,
+            "fragment": block.get("FragmentPath") or None,
+            "drop_ins": (block.get("DropInPaths") or "").split(),
+            "exec": block.get("ExecStart") or None,
         }
     return found
 
 
 def fact_services(work: Work) -> Answer:
-    """The policy's units."""
+    """The policy's units; ``parked`` is null for those that more than one server may run."""
+    from . import parking
+
     try:
-        return units_state(work, sorted(work.policy.units))
+        found = units_state(work, sorted(work.policy.units))
+        alone = parking.parking_units(work.policy)
+        for unit, state in found.items():
+            state["parked"] = parking.parked(work.places, unit, state) if parking.full(unit) in alone else None
+        return found
     except Refused as error:
         return {
             unit: {
@@ -1299,115 +1312,6 @@ def own_sha256() -> str:
     """Of this file as it lies there."""
     with open(PROGRAM, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# service
-
-
-GUARD_UNIT = "failover-guard.service"
-
-
-def ask_service(work: Work, args: Args) -> Answer:
-    """How a unit stands, in systemd's words."""
-    unit = args["unit"] if args["unit"] == GUARD_UNIT else work.policy.unit(args["unit"])
-    return units_state(work, [unit])[unit]
-
-
-def change_service(work: Work, args: Args) -> Answer:
-    """Have a unit run, stand still, or start anew."""
-    unit, want = work.policy.unit(args["unit"]), args["want"]
-    state = units_state(work, [unit])[unit]
-    if want == "stopped" and state["active"] in ("inactive", "failed") and not state["job"]:
-        return state
-    if want == "running" and state["active"] == "active" and not state["job"]:
-        return state
-    if state["load"] != "loaded" and want != "stopped":
-        raise Refused(
-            "no-such-unit" if state["load"] == "not-found" else "unit-" + str(state["load"]),
-            "{} can't be started: it is {}".format(unit, state["load"]),
-        )
-    work.begin()
-    order = {"running": "start", "stopped": "stop", "restarted": "restart"}[want]
-    if order != "stop" and state["active"] == "failed":
-        # Whoever tried before may have used up its start limit; systemd doesn't always say so in its result.
-        work.run(["systemctl", "reset-failed", "--", unit])
-    state, said = order_unit(work, unit, order)
-    if order != "stop" and state["result"] == "start-limit-hit":
-        work.run(["systemctl", "reset-failed", "--", unit])
-        state, said = order_unit(work, unit, order)
-    if (state["active"] in ("inactive", "failed")) if order == "stop" else state["active"] == "active":
-        return state
-    tail = journal_tail(work, unit)
-    state.update(journal=tail, port_holder=port_holder(tail))
-    holder = state["port_holder"]
-    taken = "; port {port} is held by {name} ({pid})".format(**holder) if holder else ""
-    sentence = "{} of {} ended {} ({}){}".format(
-        order, unit, state["active"], state["result"] or said.strip()[:200], taken
-    )
-    raise Failed(order + "-failed", sentence, state)
-
-
-def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
-    """Order something and wait until it has happened or can't. Nothing of it goes on past the deadline."""
-    code, said = work.run(["systemctl", "--no-block", order, "--", unit], within=work.left())
-    pause = 0.01
-    while True:
-        state = units_state(work, [unit])[unit]
-        settled = state["active"] not in ("activating", "deactivating", "reloading") or state["sub"] == "auto-restart"
-        if code or settled and not state["job"]:
-            return state, said
-        if work.end - boottime() < 0.3:
-            if state["job"]:
-                work.run(["systemctl", "cancel", "--", state["job"].split()[0]])
-            sentence = "{} of {} wasn't done in time; it is {} ({})".format(order, unit, state["active"], state["sub"])
-            raise Failed("timeout", sentence, units_state(work, [unit])[unit])
-        time.sleep(min(pause, work.left()))
-        pause = min(pause * 1.5, 0.1)
-
-
-def journal_tail(work: Work, unit: str) -> List[str]:
-    """The unit's last words."""
-    try:
-        _, said = work.run(["journalctl", "-q", "-u", unit, "-n", "12", "-o", "cat", "--no-pager"], within=2)
-    except (OSError, Refused):
-        return []
-    return [line[:300] for line in said.splitlines()[-12:]]
-
-
-def port_holder(lines: List[str]) -> Optional[Answer]:
-    """Who listens on the port that a unit complained of, if that was its complaint."""
-    for line in lines:
-        if re.search(r"in use|EADDRINUSE", line, re.I):
-            for number in re.findall(r"[:\s'(](\d{1,5})\b", line):
-                found = listener(int(number))
-                if found is not None:
-                    return found
-    return None
-
-
-def listener(port: int) -> Optional[Answer]:
-    """The process that listens on a TCP port."""
-    inodes = set()
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(path) as file:
-                for fields in (line.split() for line in file):
-                    if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                        inodes.add(f"socket:[{fields[9]}]")
-        except OSError:
-            continue  # no IPv6
-    if not inodes:
-        return None
-    for pid in sorted(process_table()):
-        try:
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{fd}") in inodes:
-                    with open(f"/proc/{pid}/comm") as file:
-                        return {"port": port, "pid": pid, "name": file.read().strip()}
-        except OSError:
-            continue  # it ended meanwhile
-    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2782,7 +2686,6 @@ Verb = NamedTuple("Verb", [("do", Callable[[Work, Args], Answer]), ("needs", Spe
 ASKS = {
     "facts": Verb(ask_facts, {}, {"sections": texts}),
     "address": Verb(ask_address, {"ip": text(50)}, {"probe": flag, "probe_seconds": between(0.01, 5)}),
-    "service": Verb(ask_service, {"unit": text(200)}, {}),
     "manifest": Verb(ask_manifest, {"path": text(4096)}, {}),
     "content": Verb(ask_content, {"path": text(4096)}, {"verify": flag}),
     "see": Verb(
@@ -2805,7 +2708,6 @@ CHANGES = {
         {"ip": text(50), "interface": text(15), "want": among("held", "released")},
         {"prefix": prefix_length},
     ),
-    "service": Verb(change_service, {"unit": text(200), "want": among("running", "stopped", "restarted")}, {}),
     "content": Verb(
         change_content,
         {
@@ -3139,9 +3041,13 @@ GUARD_SECONDS = 120.0
 def guard(places: Places, late: bool) -> int:
     """Park every service address, once per boot and before the network is up (decision 3), and watch for two minutes.
 
+    Units that only one server may run are parked with them (decision 7), before systemd comes to start them.
+
     Started again by hand or by an upgrade it does nothing: the daemon may have given an address back meanwhile. With
     ``late`` it only takes off what came up.
     """
+    from . import parking
+
     work = Work(places, "guard", boottime() + 60)
     if late:
         take_off_parked(work)
@@ -3150,10 +3056,15 @@ def guard(places: Places, late: bool) -> int:
     try:
         os.close(os.open(places.run + "/guarded", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        sys.stderr.write("the addresses were parked at boot; nothing is done now\n")
+        sys.stderr.write("what is to be parked was parked at boot; nothing is done now\n")
         return 0
-    set_parked(work, set(parked()) | set(work.policy.addresses))
-    places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses)) or "nothing"))
+    units = parking.parking_units(work.policy)
+    parking.set_marks(places, units)  # first: it can't fail for want of a tool
+    if work.policy.addresses:
+        set_parked(work, set(parked()) | set(work.policy.addresses))
+    places.log("parked at boot: {}".format(", ".join(sorted(work.policy.addresses) + units) or "nothing"))
+    if not work.policy.addresses:
+        return 0
     if os.fork():
         return 0
     detach()
@@ -3185,8 +3096,15 @@ def take_off_parked(work: Work) -> None:
 
 
 def unpark(places: Places, ip: str) -> int:
-    """Give an address back by hand, while no daemon runs; asks the link first, as always."""
+    """Give an address, or the leave to run a unit, back by hand while no daemon runs; the link is asked, as always."""
+    from . import parking
+
     work = Work(places, "unpark", boottime() + 60)
+    if parking.full(ip) in parking.parking_units(work.policy):
+        places.log(f"unpark {ip} by hand")
+        there = parking.unpark(places, ip)
+        sys.stdout.write(f"{ip} {'may be started now' if there else 'was not parked'}\n")
+        return 0
     entry = work.policy.address(ip)
     places.log(f"unpark {ip} by hand")
     state = hold(work, entry, entry["prefix"])
@@ -3219,5 +3137,5 @@ def main(argv: List[str]) -> int:
         places.log("refused {}: {} ({})".format(" ".join(argv), error, error.kind))
         sys.stderr.write(f"{error} ({error.kind})\n")
         return 1
-    sys.stderr.write("usage: failover-helper [serve | serve-content | guard [--late] | unpark IP]\n")
+    sys.stderr.write("usage: failover-helper [serve | serve-content | guard [--late] | unpark IP-OR-UNIT]\n")
     return 2
