@@ -16,8 +16,8 @@ def _show_dry(plan: Json) -> None:
     click.echo(f"{plan['verb']} {plan['role']}: from {plan['old']} to {plan['new']} (plan {plan['plan']})")
     for number, step in enumerate(plan["steps"], start=1):
         click.echo(f"  {number}. {step['title']}")
-        for change in step["changes"]:
-            click.echo(f"       {change}")
+        for said in (*step["notes"], *step["changes"]):
+            click.echo(f"       {said}")
         if step["problem"]:
             click.echo(f"       {coloured('failed')}: {step['problem']}")
         elif not step["changes"]:

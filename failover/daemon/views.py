@@ -69,7 +69,7 @@ def site_view(name: str, title: str, monitor: Monitor, now: datetime) -> Json:
             {"name": one.name, "seen": one.seen, "at": moment(one.at), "reason": one.reason}
             for one in list(monitor.observers.witnesses.values())
         ],
-        "plans": [_plan(monitor, plan) for plan in setup.plans],
+        "plans": [_plan(monitor, plan, now) for plan in setup.plans],
         "incidents": [incident_view(one) for one in view.incidents.open],
         "runs": [run_line(run) for run in newest(view.runs.by_number)],
         "ahead": dict(monitor.ahead.last),
@@ -100,8 +100,9 @@ def _check(monitor: Monitor, name: str, now: datetime) -> Json:
     }
 
 
-def _plan(monitor: Monitor, name: str) -> Json:
+def _plan(monitor: Monitor, name: str, now: datetime) -> Json:
     plan, ready = monitor.setup.plans[name], monitor.readiness.known.get(name)
+    foretold = ready.forecast if ready else None
     decided = monitor.judge.decisions.get(name)
     return {
         "name": name,
@@ -115,6 +116,8 @@ def _plan(monitor: Monitor, name: str) -> Json:
         "hints": list(ready.texts("hint")) if ready else [],
         "ready_at": moment(ready.at) if ready else None,
         "ready_since": moment(ready.since) if ready else None,
+        "rto_seconds": round(foretold.rto_seconds, 4) if foretold else None,
+        "rpo_seconds": round(foretold.rpo_seconds(now), 3) if foretold else None,
         "action": str(decided[0].action) if decided else None,
         "reason": decided[0].reason if decided else "",
         "decided_at": moment(decided[1]) if decided else None,
@@ -198,7 +201,10 @@ def dry_view(dry: DryRun, verb: str) -> Json:
         "role": dry.role,
         "old": dry.old,
         "new": dry.new,
-        "steps": [{"title": s.title, "changes": list(s.changes), "problem": s.problem} for s in dry.steps],
+        "steps": [
+            {"title": s.title, "changes": list(s.changes), "notes": list(s.notes), "problem": s.problem}
+            for s in dry.steps
+        ],
     }
 
 

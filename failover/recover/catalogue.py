@@ -1,15 +1,16 @@
-"""What backups there are for a role's database, asked of the servers that keep them, and which is to be restored (I8)."""
+"""What backups there are of a database, asked of the servers that keep them, and which is to be restored (I8)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from failover.backups import Backup, BackupSet, PassedOver, Target, choose
 from failover.backups.catalogue import read_shelf
 from failover.errors import ServerError
 from failover.model import RunKind
-from failover.recover.databases import Database, Seen, moment_of, seen
+from failover.recover.databases import Database, Seen, Shadow, moment_of, seen
 from failover.recover.scene import Scene
 
 PATIENCE_SECONDS = 5.0
@@ -98,7 +99,7 @@ def pick(scene: Scene, server: str, names: Sequence[str], found: Found, now: See
         if shadow.backup is None or shadow.backup in known or moment is None or (before and moment >= before):
             continue
         if best is None or moment > best.taken_at:
-            return Pick(_of_shadow(shadow.backup, server, database, now), choice.passed_over)
+            return Pick(_of_shadow(shadow, shadow.backup, server, moment), choice.passed_over)
     return Pick(best, choice.passed_over)
 
 
@@ -135,10 +136,7 @@ def _marked(backup: Backup, problem: str | None) -> Backup:
     return backup if problem is None or backup.problem is not None else replace(backup, problem=problem)
 
 
-def _of_shadow(backup: str, server: str, database: Database, now: Seen) -> Backup:
-    shadow = now.shadow_of(backup)
-    moment = moment_of(database.name, shadow.into) if shadow else None
-    assert shadow is not None and moment is not None  # noqa: S101 - it was found there
+def _of_shadow(shadow: Shadow, backup: str, server: str, moment: datetime) -> Backup:
     return Backup(
         id=backup,
         set=backup.rpartition("-")[0],

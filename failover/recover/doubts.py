@@ -16,6 +16,8 @@ _EXCLUSIVE = frozenset({"held", "running"})
 """What only one server may be or have at a time."""
 _SUBJECTS = {"address": "ip", "service": "unit", "database": "name"}
 """What a change of that verb is about."""
+_BESIDE = frozenset({"restored"})
+"""What is done beside that which serves, in hours perhaps: done once more and late it costs disk, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Doubts:
 
     def add(self, server: str, verb: str, args: Mapping[str, Any], within_seconds: float) -> None:
         """The request was sent with that time; it may be done, or be done yet."""
-        if verb in _SUBJECTS:
+        if verb in _SUBJECTS and args.get("want") not in _BESIDE:
             void_at = self._clock() + 2 * within_seconds + _MARGIN_SECONDS
             doubt = Doubt(server, verb, str(args.get(_SUBJECTS[verb])), str(args.get("want")), void_at)
             with self._lock:

@@ -18,6 +18,8 @@ class DryStep:
     changes: tuple[str, ...]
     problem: str | None = None
     """What would stop it, or what can't be seen now."""
+    notes: tuple[str, ...] = ()
+    """What people should know before they begin it: what would be lost, what changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,11 @@ def dry_run(name: str, plan: Plan, scene: Scene) -> DryRun:
     steps: list[DryStep] = []
     for step in plan.steps:
         changes: list[str] = []
+        notes: list[str] = []
         problem: str | None = None
         try:
-            changes.extend(change.says for change in step.todo(supposed))
+            changes.extend(change.says for change in step.todo(replace(supposed, note=notes.append)))
         except (RunError, ServerError) as error:
             problem = str(error)
-        steps.append(DryStep(step.title(scene), tuple(changes), problem))
+        steps.append(DryStep(step.title(scene), tuple(changes), problem, tuple(dict.fromkeys(notes))))
     return DryRun(name, scene.kind, scene.role.name, scene.old, scene.new, tuple(steps))

@@ -69,7 +69,7 @@ def make(
     if len(tries) >= _TRIES:
         raise StepRefused(f"no fresh backup could be made, so a switch would lose data: {tries[-1].outcome.sentence}")
     backup_id = new_id(name, scene.now())
-    args = {"set": name, "want": "made", "id": backup_id}
+    args = {"set": name, "want": "made", "id": backup_id, "source": scene.old}
     says = f"make a fresh backup {backup_id} of {database.name} on {place}"
     outcome = yield Change(place, "backups", args, says, within_seconds=within_seconds, tolerates=ANY_FAILURE)
     if outcome is None and scene.dry:

@@ -36,10 +36,13 @@ def accept(scene: Scene, backup: Backup, bound_seconds: float) -> None:
     """
     if scene.kind is RunKind.SWITCH:
         return
-    scene.note(f"with loss: {tell(scene, backup)}")
-    if scene.dry or loss_seconds(scene, backup) <= bound_seconds:
+    role, above = scene.role.name, loss_seconds(scene, backup) > bound_seconds
+    waits = (
+        f"; that is more than {format_span(bound_seconds)}, so the run waits for `{word_for(role)}`" if above else ""
+    )
+    scene.note(f"with loss: {tell(scene, backup)}{waits}")
+    if scene.dry or not above:
         return
-    role = scene.role.name
     word = scene.word(word_for(role))
     restored = [made.at for made in scene.made(scene.new, "database") if made.args.get("want") == "restored"]
     if word is not None and (not restored or word.at >= restored[-1]):
@@ -50,4 +53,3 @@ def accept(scene: Scene, backup: Backup, bound_seconds: float) -> None:
         f"{scene.old}; if there is none, confirm `{word_for(role)}`",
         word=word_for(role),
     )
-

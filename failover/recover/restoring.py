@@ -1,4 +1,4 @@
-"""Restoring a backup beside what serves, until one good shadow stands ready: nothing that serves is touched (I7, I8)."""
+"""Restoring a backup beside what serves, until one good shadow stands ready; what serves isn't touched (I7, I8)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from failover.backups import Backup
-from failover.errors import StepRefused
+from failover.errors import Refused, StepRefused
 from failover.model import RunKind, format_span
 from failover.recover.catalogue import NOT_ITS_FAULT, Found, Pick, failed_in_this_run, find, look_at, pick
 from failover.recover.databases import Database, Seen, Shadow, moment_of, shadow_name
@@ -163,9 +163,12 @@ def _bring(server: str, backup: Backup, within_seconds: float) -> Change:
 
 def _unsound(scene: Scene, server: str, backup: Backup, within_seconds: float) -> str | None:
     """Why the file that lies there isn't what was verified once, or None (I8)."""
-    answer = scene.server(server).ask(
-        "backups", within_seconds=within_seconds, set=backup.set, id=backup.id, verify=True
-    )  # fmt: skip
+    try:
+        answer = scene.server(server).ask(
+            "backups", within_seconds=within_seconds, set=backup.set, id=backup.id, verify=True
+        )
+    except Refused as error:
+        return f"it can't be read on {server} ({error.kind}): {error.sentence}"
     return None if answer["sound"] else f"it isn't sound any more: {answer['why']}"
 
 

@@ -58,7 +58,8 @@ class Undo:
         if problems := [problem for _, step in moving if (problem := step.undo_problem(self._scene))]:
             return self.stop(_not_undone(state), f"{reason}; it can't be taken back: {'; '.join(problems)}")
         self._record.noted(f"taking back: {reason}")
-        for number, step in reversed(moving):
+        # Each is asked once more at the end: a database can be written to again once its service was started again.
+        for number, step in [*reversed(moving), *reversed(moving)]:
             try:
                 self._reach(number, step, step.undo)
             except Halted:

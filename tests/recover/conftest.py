@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -33,3 +37,19 @@ def bureau(build: Build) -> Iterator[Bureau]:
     one = build()
     yield one
     assert not one.world.oracle.overlaps
+
+
+@pytest.fixture
+def folders() -> Iterator[Iterator[Path]]:
+    """Folders without end, in memory where there is room: thousands of lines are written, and synced, here."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as root:
+
+        def one() -> Iterator[Path]:
+            for number in count():
+                folder = Path(root) / str(number)
+                folder.mkdir()
+                yield folder
+                shutil.rmtree(folder)
+
+        yield one()

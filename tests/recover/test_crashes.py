@@ -5,12 +5,8 @@ Afterwards the run has ended or waits for a person, nobody ever shared the addre
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -146,22 +142,6 @@ def judge(bureau: Bureau, where: str) -> None:
     assert len(bureau.journal.events(kinds=["role.moved"])) <= 1, f"{where}: done twice"
     restarts = [call for call in bureau.world.calls if call[2].get("want") == "restarted"]
     assert len(restarts) <= 1, f"{where}: restarted twice"
-
-
-@pytest.fixture
-def folders() -> Iterator[Iterator[Path]]:
-    """Folders without end, in memory where there is room: thousands of lines are written, and synced, here."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as root:
-
-        def one() -> Iterator[Path]:
-            for number in count():
-                folder = Path(root) / str(number)
-                folder.mkdir()
-                yield folder
-                shutil.rmtree(folder)
-
-        yield one()
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -16,6 +16,7 @@ from failover.errors import ChangeFailed, OutcomeUnknown, Refused, ServerError, 
 from failover.model import Reading, State, Token
 from failover.recover.control import Clock
 from failover.servers.base import Answer, Progress
+from tests.recover.toy_databases import Backup, Db, ToyDatabases
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 TRIP_SECONDS = 0.004
@@ -47,6 +48,10 @@ class Host:
     helper: dict[str, str] = field(default_factory=dict)
     """The sha256 of the helper and of its policy, as they lie on the machine."""
     boot_config: dict[str, tuple[str, int]] = field(default_factory=dict)
+    databases: dict[str, Db] = field(default_factory=dict)
+    db_version: str = "15.20"
+    db_room: int = 10**12
+    backups: dict[str, dict[str, Backup]] = field(default_factory=dict)
 
     def answers_for(self, ip: str) -> bool:
         return self.on and ip in self.held and ip not in self.parked
@@ -73,6 +78,10 @@ class World(Clock):
 
     def __init__(self, *names: str) -> None:
         self.time = 0.0
+        self.serving: str | None = None
+        """The server whose database serves since the last swap."""
+        self.unsound: list[str] = []
+        """Every database that was put in place and isn't what a good backup holds (I8)."""
         self.hosts = {name: Host(name, f"02:00:00:00:00:{at:02x}") for at, name in enumerate(names, start=1)}
         self.oracle = Oracle()
         self.cut: set[tuple[str, str]] = set()
@@ -142,6 +151,14 @@ class World(Clock):
     def reach(self, one: str, other: str) -> bool:
         return (one, other) not in self.cut and (other, one) not in self.cut
 
+    def served(self, name: str, db: Db) -> None:
+        self.serving = name
+        if not db.sound:
+            self.unsound.append(f"at {self.time:.3f} s {name} serves what is only half of {db.note}")
+
+    def unserved(self, name: str) -> None:
+        self.serving = None
+
     def holder(self, ip: str) -> Host | None:
         return next((host for host in self.hosts.values() if host.answers_for(ip)), None)
 
@@ -161,7 +178,7 @@ class World(Clock):
         return Reading(check, State.UP, f"served by {host.name}", self.now())
 
 
-class ToyServer:
+class ToyServer(ToyDatabases):
     """A server behind its helper, as the monitor sees it."""
 
     def __init__(self, world: World, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from failover.errors import ServerError
+from failover.errors import ServerError, StepUnfinished
 from failover.model import RunKind, Span, format_span
 from failover.recover import loss
 from failover.recover.catalogue import find, look_at, pick
@@ -20,8 +20,12 @@ from failover.recover.restoring import Ready, restore, restored_news, the_databa
 from failover.recover.rows import changed_since
 from failover.recover.scene import Scene
 from failover.recover.step import Change, Step, Todo
+from failover.recover.work import Basis, Like, Told, Waits, Work
 
 _HARMLESS = frozenset({"restored", "dropped"})
+_START_SECONDS = 60.0
+"""For a database server that was started just now: one that was killed replays its log first."""
+_LOOK_SECONDS = 0.25
 
 
 class DatabaseRestored(Step):
@@ -74,6 +78,10 @@ class DatabaseRestored(Step):
         database = the_database(scene)
         if (made := self._swapped(scene)) is not None:
             yield from self._finish(scene, database, made)
+            return
+        swaps = self._swaps(scene)
+        if swaps and swaps[-1].args["keep"] in look_at(scene, scene.new, database).notes:
+            yield self._back(scene, database, swaps[-1])  # taking it back was cut off; first things first
             return
         ready = yield from self._ready(scene, database)
         if ready is None:
@@ -178,12 +186,22 @@ class DatabaseRestored(Step):
         swaps = self._swaps(scene)
         if swaps and swaps[-1].args["keep"] in look_at(scene, scene.new, database).notes:
             yield self._back(scene, database, swaps[-1])
-        if self._quieted(scene):
-            old = look_at(scene, scene.old, database)
-            if old.up and old.read_only:
-                args = {"name": database.name, "want": "read-write"}
-                says = f"let {database.name} on {scene.old} be written to again"
-                yield Change(scene.old, "database", args, says, within_seconds=QUIET_SECONDS)
+        if self._quieted(scene) and self._up_again(scene, database) and look_at(scene, scene.old, database).read_only:
+            args = {"name": database.name, "want": "read-write"}
+            says = f"let {database.name} on {scene.old} be written to again"
+            yield Change(scene.old, "database", args, says, within_seconds=QUIET_SECONDS)
+
+    def _up_again(self, scene: Scene, database: Database) -> bool:
+        """Whether the old one runs; not yet while its service, which this run stopped, is still to be started again."""
+        give_up = scene.clock() + _START_SECONDS
+        while not look_at(scene, scene.old, database).up:
+            services = scene.made(scene.old, "service")
+            if services and services[-1].args.get("want") == "stopped":
+                return False
+            if scene.clock() >= give_up:
+                raise StepUnfinished(f"{database.name} on {scene.old} was made read-only, and its server doesn't run")
+            scene.wait(_LOOK_SECONDS)
+        return True
 
     def _back(self, scene: Scene, database: Database, last: Made) -> Change:
         if last.args["want"] == "swapped-back":  # begun before, and nobody knows how far it came
@@ -240,3 +258,24 @@ class DatabaseRestored(Step):
                 now,
             )
 
+    def work(self, scene: Scene) -> Iterator[Told]:
+        """See :class:`Step`. With the newest good backup restored ahead only putting it in place is left."""
+        database, new, now = the_database(scene), scene.new, scene.now()
+        there = look_at(scene, new, database)
+        found = find(scene, self.backups, new)
+        best = pick(scene, new, self.backups, found, there, {}).best
+        if best is None:
+            yield from super().work(scene)
+            return
+        ahead = there.shadow_of(best.id) is not None
+        role, name = scene.role.name, database.name
+        if not ahead:
+            like = (Like("restore", role, new), Like("restore", role))
+            sizes = {one.id: one.bytes for one in found.backups}
+            restored = f"{name} restored on {new}"
+            yield Work(restored, like, most_seconds=self.within, bytes=best.bytes, sizes=sizes, ahead=False)
+        swapped = (Like("database swapped", name, new), Like("database swapped", name))
+        yield Work(f"{name} put in place on {new}", swapped, 0.1, self.swap_within, ahead=True if ahead else None)
+        yield Basis(f"backup {best.id}", best.taken_at, best.taken_at, f"catalogue of {best.server}")
+        if (now - best.taken_at).total_seconds() > self.max_loss:
+            yield Waits(f"a person's yes to what is lost (`{loss.word_for(role)}`)")
