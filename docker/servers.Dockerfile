@@ -20,13 +20,32 @@ ENTRYPOINT ["/usr/local/sbin/server-init"]
 FROM server AS web
 RUN apt-get update \
  && apt-get install -y --no-install-recommends nginx-light \
- && rm -rf /var/lib/apt/lists/* /etc/nginx/sites-enabled/default
+ && rm -rf /var/lib/apt/lists/*
+COPY tests/lab/roles/web/ /
 COPY docker/web/ /
 
+# The WCM is the one of the lab in tests/: a Wagtail site that publishes static pages.
 FROM server AS wcm
-COPY docker/web/srv/ /srv/
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3-venv \
+ && rm -rf /var/lib/apt/lists/*
+COPY tests/lab/wcm_site/requirements.lock /opt/wcm/
+RUN python3 -m venv /opt/wcm \
+ && /opt/wcm/bin/pip --disable-pip-version-check install --no-cache-dir --quiet --no-deps --require-hashes \
+      --only-binary=:all: -r /opt/wcm/requirements.lock
+COPY tests/lab/wcm_site/ /opt/wcm/site/
+COPY tests/lab/roles/wcm/ /
+COPY docker/wcm/ /
+RUN systemd-sysusers && install -d -o wcm -g wcm /srv/site /srv/wcm /srv/wcm/media \
+ && systemctl enable wcm-first-start.service
 
 FROM server AS db
 RUN apt-get update \
  && apt-get install -y --no-install-recommends postgresql \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* \
+ && pg_dropcluster 15 main \
+ && pg_createcluster --locale C.UTF-8 15 main -- --data-checksums --auth-local=peer
+COPY tests/lab/engines/postgresql/pg_hba.conf /etc/postgresql/15/main/
+COPY tests/lab/engines/postgresql/lab.conf /etc/postgresql/15/main/conf.d/
+COPY docker/db/ /
+RUN systemctl enable database-first-start.service
