@@ -40,6 +40,9 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry(
         "failover.cli.status:status", "Servers, roles, addresses, checks, incidents and runs on one screen."
     ),
+    "ready": Entry(
+        "failover.cli.ready:ready", "Whether each plan would work now, how long it would take, what would be lost."
+    ),
     "recover": Entry("failover.cli.recover:recover", "Move a failed role to its standby, if there is a failure."),
     "switch": Entry("failover.cli.recover:switch", "Move a role as planned, both sides healthy; also the way back."),
     "runs": Entry("failover.cli.runs:runs", "What was done: list runs, or show one."),

@@ -54,6 +54,19 @@ def show(ctx: click.Context, number: int, output: str) -> None:
             after = event["seq"]
             if (text := sentence(event)) is not None:
                 click.echo(f"{local(event['at'])[11:]}  {text}")
+    if run.get("forecast") is not None:
+        _show_beside(run["forecast"])
+
+
+def _show_beside(told: Json) -> None:
+    """What was foretold, beside what was measured."""
+    lost = f", losing {span(told['rpo_seconds'])}" if told["rpo_seconds"] >= 1 else ""
+    click.echo(f"foretold {local(told['foretold_at'])}: back in {span(told['rto_seconds'])} from the failure{lost}")
+    width = max((len(row["name"]) for row in told["rows"]), default=0)
+    click.echo(f"  {'':<{width}}  {'foretold':>10}  {'measured':>10}")
+    for row in told["rows"]:
+        times = f"{span(row['predicted_seconds']):>10}  {span(row['measured_seconds']):>10}"
+        click.echo(f"  {row['name']:<{width}}  {times}")
 
 
 def _ordered(ctx: click.Context, number: int, order: str, output: str, wait: bool = True, **body: str | int) -> int:

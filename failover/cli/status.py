@@ -87,7 +87,7 @@ def _site(console: Console, site: Json) -> None:
     _table(
         console,
         "plans",
-        ([p["name"], p["readiness"], p["mode"], p["action"],
+        ([p["name"], p["readiness"], _foretold(p), p["mode"], p["action"],
           "; ".join(p["problems"] or p["losses"]) or p["reason"]] for p in site["plans"]),
         coloured=1,
     )  # fmt: skip
@@ -105,6 +105,14 @@ def _site(console: Console, site: Json) -> None:
           f"{ago(r['opened_at'])} ago", r["reason"] or ""] for r in site["runs"]),
         coloured=1,
     )  # fmt: skip
+
+
+def _foretold(plan: Json) -> str:
+    """How long its recovery would take, and how much would be lost, in one cell."""
+    if plan["rto_seconds"] is None:
+        return "-"
+    lost = f", loses {span(plan['rpo_seconds'])}" if plan["rpo_seconds"] >= 1 else ""
+    return f"back in {span(plan['rto_seconds'])}{lost}"
 
 
 def _table(console: Console, title: str, rows: Iterable[Sequence[str]], *, coloured: int | None = None) -> None:

@@ -11,7 +11,7 @@ import click
 COLOURS = {
     "up": "green", "ok": "green", "done": "green", "ready": "green", "reachable": "green",
     "suspect": "yellow", "unknown": "yellow", "waiting": "yellow", "running": "cyan", "undone": "yellow",
-    "ready with loss": "yellow", "not ready": "red",
+    "ready with loss": "yellow", "not ready": "red", "not asked yet": "yellow", "stops": "red", "loss": "yellow",
     "down": "red", "stopped": "red", "missing": "red", "twice": "red", "elsewhere": "red",
     "unreachable": "red", "failed": "red", "refused": "red", "aborted": "yellow",
 }  # fmt: skip

@@ -92,13 +92,13 @@ class DatabaseSection(Section):
     user: str = Field(
         default="failover",
         pattern=DATABASE_NAME,
-        description="The account by which backups are made and restored; it may create databases and act for the owner.",
+        description="The account that makes and restores backups; it may create databases and act for the owner.",
     )
     port: int | None = Field(
         default=None, ge=1, le=65535, description="Where it listens; by default 5432 or 3306, as its engine has it."
     )
     password_file: str = Field(
-        default="/etc/failover-helper/db-password", description="The file on the servers that holds the user's password."
+        default="/etc/failover-helper/db-password", description="The file on the servers with the user's password."
     )
     queries: dict[Name, str] = Field(
         default_factory=dict, description="Questions that a good copy answers with something that isn't empty or 0."
@@ -150,6 +150,9 @@ class WatchSection(Section):
     grace: Span = Field(default=10.0, ge=0, description="After its start the daemon only looks for this long.")
     world_every: Span = Field(default=3.0, gt=0, description="How often every server is asked for its facts.")
     ready_every: Span = Field(default=60.0, gt=0, description="How often it is asked whether the plans would work.")
+    not_ready_after: Span = Field(
+        default=1800.0, gt=0, description="A plan that wouldn't work for so long is an incident that pages people."
+    )
     ahead_every: Span = Field(default=300.0, gt=0, description="How often content is copied ahead to the standby.")
     settle: Span = Field(default=300.0, ge=0, description="How long things must work until an incident closes.")
 

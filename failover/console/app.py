@@ -52,6 +52,7 @@ class Api:
             get("/status", lambda r: desk.status(_site(r))),
             get("/runs", lambda r: {"runs": desk.runs(_site(r), _whole(r, "limit", 20))}),
             get("/runs/{number:int}", lambda r: desk.run(_site(r), number(r))),
+            get("/ready", lambda r: desk.ready(_site(r), r.query_params.get("plan"))),
             get("/events", self._events),
             get("/explain", lambda r: desk.explain(_site(r), _moment(r, "at"))),
             get("/audit/head", lambda _r: desk.audit_head()),

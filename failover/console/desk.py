@@ -114,6 +114,10 @@ class Desk(Protocol):
         """One run with its steps, changes and words."""
         ...
 
+    def ready(self, site: str | None, plan: str | None) -> Json:
+        """Whether plans, or one, would work now, how long each would take, and what would be lost."""
+        ...
+
     def events(self, site: str | None, *, run: int | None, after: int, limit: int) -> Sequence[Json]:
         """Lines of the journal after a number."""
         ...

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from failover.console.desk import Json, Person
 from failover.daemon import views
+from failover.daemon.ready_view import beside_view, ready_view
 from failover.errors import NotAllowed, NotFound
+from failover.journal.queries import RunView
 from failover.journal.queries import runs as fold_runs
 from failover.journal.verify import verify
 from failover.model import Cause, Event, RunKind, Standing, utc_now
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from failover.daemon.house import House
 
 EXPLAIN_BACK = 20_000
+FORECASTS_BACK = 500
 SWITCH, RECOVER = "switch", "recover"
 
 
@@ -73,7 +76,23 @@ class TheDesk:
         found = [run for run in fold_runs(self._journal.events(run=number)) if run.site == house.name]
         if not found:
             raise NotFound(f"there is no run {number} of {house.name}")
-        return views.run_view(found[0])
+        return {**views.run_view(found[0]), "forecast": beside_view(self._foretold(found[0]), found[0])}
+
+    def ready(self, site: str | None, plan: str | None) -> Json:
+        """See :class:`~failover.console.desk.Desk`."""
+        house, now = self._house(site), utc_now()
+        known = house.monitor.setup.plans
+        if plan is not None and plan not in known:
+            raise NotFound(f"there is no plan {plan!r}; there are {', '.join(known) or 'none'}")
+        plans = [ready_view(house.monitor, name, now) for name in ([plan] if plan is not None else known)]
+        return {"site": house.name, "title": house.title, "now": views.moment(now), "plans": plans}
+
+    def _foretold(self, run: RunView) -> Event | None:
+        """The newest forecast of the run's plan from before the run."""
+        events = self._journal.events(
+            site=run.site, kinds=["plan.forecast"], until=run.opened_at, newest_first=True, limit=FORECASTS_BACK
+        )
+        return next((event for event in events if event.data["plan"] == run.plan), None)
 
     def events(self, site: str | None, *, run: int | None, after: int, limit: int) -> Sequence[Json]:
         """See :class:`~failover.console.desk.Desk`."""

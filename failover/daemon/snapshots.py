@@ -6,9 +6,12 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from failover.decide.decision import Decision
 from failover.metrics import ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
 from failover.model import RunKind, utc_now
 from failover.monitor.ahead import contents
+from failover.monitor.ready import PlanReady
+from failover.recover.plan import Plan
 
 if TYPE_CHECKING:
     from failover.daemon.daemon import Daemon
@@ -50,11 +53,7 @@ def _site(house: House) -> SiteSnapshot:
         holders=dict(view.holders),
         addresses={one.name: (str(one.place), one.held_by) for one in monitor.addresses},
         plans={
-            name: PlanSnapshot(
-                ready=name in monitor.readiness.known and monitor.readiness.known[name].stands.works,
-                mode=str(plan.mode),
-                action=str(decisions[name][0].action) if name in decisions else "nothing",
-            )
+            name: _plan(monitor.readiness.known.get(name), plan, decisions.get(name), now)
             for name, plan in setup.plans.items()
         },
         incidents=Counter(one.severity for one in view.incidents.open),
@@ -63,6 +62,23 @@ def _site(house: House) -> SiteSnapshot:
         witnesses={name: one.seen for name, one in dict(monitor.observers.witnesses).items()},
         copies=_copies(house),
         maintenance_until={one.about: one.until for one in view.maintenance.now(now)},
+    )
+
+
+def _plan(
+    found: PlanReady | None, plan: Plan, decided: tuple[Decision, datetime] | None, now: datetime
+) -> PlanSnapshot:
+    told = found.forecast if found else None
+    return PlanSnapshot(
+        ready=found is not None and found.stands.works,
+        mode=str(plan.mode),
+        action=str(decided[0].action) if decided else "nothing",
+        asked_at=found.at if found else None,
+        problems=Counter(problem.severity for problem in found.problems) if found else {},
+        rto_seconds=told.rto_seconds if told else None,
+        rto_worst_seconds=told.rto_worst_seconds if told else None,
+        rpo_seconds=told.rpo_seconds(now) if told else None,
+        rpo_worst_seconds=told.rpo_worst_seconds(now) if told else None,
     )
 
 

@@ -14,7 +14,7 @@ The monitor's loop::
 from __future__ import annotations
 
 from failover.decide.case import Case
-from failover.decide.decision import Action, Ask, Decision, Guard
+from failover.decide.decision import Action, Ask, Decision, Guard, Severity
 from failover.decide.guards import ask_all
 from failover.decide.situation import Situation
 from failover.model import Mode, Standing
@@ -56,7 +56,8 @@ def _at_rest(case: Case) -> Decision:
         return Decision(plan=plan.name, action=Action.WAIT, reason=reason)
     if plan.mode is not Mode.OFF and (guards := _known_ahead(case)):
         reason = f"plan {plan.name} wouldn't work now: {'; '.join(guard.reason for guard in guards)}"
-        return Decision(plan=plan.name, action=Action.ALARM, reason=reason, guards=guards, severity="warning")
+        severity: Severity = "page" if _too_long(case) else "warning"
+        return Decision(plan=plan.name, action=Action.ALARM, reason=reason, guards=guards, severity=severity)
     return Decision(plan=plan.name, action=Action.NOTHING, reason=f"not so: {plan.when}")
 
 
@@ -67,6 +68,14 @@ def _known_ahead(case: Case) -> tuple[Guard, ...]:
     if any(guard.name in ("maintenance", "under-way") for guard in guards):
         return ()
     return tuple(guard for guard in guards if guard.name in ahead)
+
+
+def _too_long(case: Case) -> bool:
+    """Whether it wasn't ready for longer than people said that they would bear."""
+    limit, since = case.situation.limits.not_ready_seconds, case.plan.not_ready_since
+    if limit is None or since is None or not case.plan.not_ready:
+        return False
+    return case.situation.age_seconds(since) >= limit
 
 
 def _at_fault(case: Case) -> Decision:

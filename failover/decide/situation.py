@@ -34,6 +34,8 @@ class Limits(Fact):
     """What another server saw counts so long."""
     together_seconds: float = 60.0
     """Servers that fail within this time of each other fail at once."""
+    not_ready_seconds: float | None = None
+    """A plan that isn't ready for longer is worth a page; None: for no time."""
 
 
 class Seen(Fact):
@@ -130,6 +132,8 @@ class PlanFact(Fact):
     """When a person last acknowledged a run of this plan."""
     not_ready: tuple[str, ...] = ()
     """Why the standby couldn't take over now, each a sentence; empty means that it could."""
+    not_ready_since: AwareDatetime | None = None
+    """Since when that is so."""
     proofs: tuple[ProofFact, ...] = ()
     """Empty where nothing has to be released."""
     source_suspect: str | None = None

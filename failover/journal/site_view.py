@@ -17,6 +17,7 @@ from typing import Protocol
 
 from failover.journal.database_view import DATABASE_KINDS, Databases
 from failover.journal.incident_view import INCIDENT_KINDS, Incidents
+from failover.journal.measured import Measures
 from failover.journal.queries import AutomationSwitch, Maintenance, Runs, Switch
 from failover.journal.run_fold import RUN_KINDS
 from failover.journal.run_view import RunView
@@ -62,6 +63,9 @@ class SiteView:
         """By server, the addresses that are parked on it."""
         self.copies: dict[tuple[str, str], Copy] = {}
         self.databases = Databases()
+        self.measures = Measures()
+        self.forecasts: dict[str, Event] = {}
+        """By plan, its newest ``plan.forecast``."""
         self.incidents = Incidents(keep)
         self.runs = Runs(keep)
         self.maintenance = Maintenance()
@@ -99,7 +103,7 @@ class SiteView:
         if event.site not in ("", self.site) or event.seq <= self.seen:
             return
         self.seen = event.seq
-        for part in (self.incidents, self.runs, self.maintenance, self._switch, self.databases):
+        for part in (self.incidents, self.runs, self.maintenance, self._switch, self.databases, self.measures):
             part.apply(event)
         if handler := _HANDLERS.get(event.kind):
             handler(self, event)
@@ -112,6 +116,10 @@ def _moved(view: SiteView, event: Event) -> None:
 
 def _acknowledged(view: SiteView, event: Event) -> None:
     view.acknowledged[event.data["plan"]] = event
+
+
+def _foretold(view: SiteView, event: Event) -> None:
+    view.forecasts[event.data["plan"]] = event
 
 
 def _parked(view: SiteView, event: Event) -> None:
@@ -130,6 +138,7 @@ _HANDLERS: dict[str, Callable[[SiteView, Event], None]] = {
     "plan.acknowledged": _acknowledged,
     "server.parked": _parked,
     "content.copied": _copied,
+    "plan.forecast": _foretold,
 }
 SITE_KINDS = (
     *_HANDLERS,

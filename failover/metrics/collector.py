@@ -25,6 +25,7 @@ from failover.model import Standing, State
 
 PLACES = ("ok", "missing", "elsewhere", "twice", "unparked", "unknown")
 ACTIONS = ("nothing", "wait", "confirm", "propose", "recover", "alarm")
+WEIGHTS = ("stops", "loss", "hint")
 SEVERITIES = ("page", "warning", "info")
 Row = tuple[Sequence[str], float]
 
@@ -179,7 +180,27 @@ def _world(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
 def _plans(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
     plans = [(site.name, name, plan) for site in sites for name, plan in site.plans.items()]
     ready = [((site, name), float(plan.ready)) for site, name, plan in plans]
-    yield _gauge("plan_ready", "1 when the plan would work now.", ("site", "plan"), ready)
+    yield _gauge("plan_ready", "1 when the plan would work now, with loss or without.", ("site", "plan"), ready)
+    asked = [((site, name), _stamp(plan.asked_at)) for site, name, plan in plans if plan.asked_at is not None]
+    says = "When it was last asked whether the plan would work."
+    yield _gauge("plan_ready_last_asked_timestamp_seconds", says, ("site", "plan"), asked)
+    weights = [
+        ((site, name, each), float(plan.problems.get(each, 0))) for site, name, plan in plans for each in WEIGHTS
+    ]
+    says = "What stands against the plan, by how much it weighs."
+    yield _gauge("plan_problems", says, ("site", "plan", "severity"), weights)
+    for name, says in (
+        ("rto", "How long the plan's recovery would take now, from the failure; waits for people aren't in it."),
+        ("rto_worst", "The same, with the longest of every part."),
+        ("rpo", "How much of what was written would be lost were the failure now."),
+        ("rpo_worst", "The same where the source of a copy falls away too."),
+    ):
+        rows = [
+            ((site, plan), seconds)
+            for site, plan, its in plans
+            if (seconds := getattr(its, f"{name}_seconds")) is not None
+        ]
+        yield _gauge(f"plan_predicted_{name}_seconds", says, ("site", "plan"), rows)
     actions = [((site, name, each), float(each == plan.action)) for site, name, plan in plans for each in ACTIONS]
     yield _gauge("plan_action", "1 for what is decided about the plan now.", ("site", "plan", "action"), actions)
     automatic = [((site, name), float(plan.mode == "auto")) for site, name, plan in plans]

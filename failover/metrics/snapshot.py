@@ -16,6 +16,15 @@ class PlanSnapshot:
     ready: bool
     mode: str
     action: str
+    asked_at: datetime | None = None
+    """When its readiness was last asked."""
+    problems: Mapping[str, int] = field(default_factory=dict)
+    """How many there are, by severity: ``stops loss hint``."""
+    rto_seconds: float | None = None
+    rto_worst_seconds: float | None = None
+    rpo_seconds: float | None = None
+    rpo_worst_seconds: float | None = None
+    """Foretold; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

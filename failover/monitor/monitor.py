@@ -88,7 +88,7 @@ class Monitor:
         self._moved_at: datetime | None = None
         self.observers = Observers(setup, sight, asker, lambda: self.world.servers, now)
         self.book = Book(journal, scribe, view.incidents.open, setup.settle)
-        self.readiness = Readiness(setup, scenes, lambda: self.world.servers, self._ready_changed)
+        self.readiness = Readiness(setup, scenes, view, lambda: self.world.servers, self.newest, self._ready_changed)
         self._situations = Situations(
             setup, view, sight, self.observers, self.readiness, self.healths,
             lambda: self.world.servers, lambda: self.addresses,
@@ -224,6 +224,8 @@ class Monitor:
     def _ready_changed(self, plan: str, found: PlanReady) -> None:
         why = "; ".join(found.texts("stops") or found.texts("loss"))
         log.info("plan %s is %s%s", plan, found.stands, f": {why}" if why else "")
+        if (data := found.event_data(plan)) is not None:
+            self._scribe.write("plan.forecast", data)
         self.judge.news()
 
     def _heard(self, event: Event) -> None:
@@ -235,7 +237,7 @@ class Monitor:
             self._look_anew(str(event.data["role"]))
         if event.kind == "run.ended":
             self._run_ended(event)
-        if event.kind not in ("verdict.changed", "decision.made"):
+        if event.kind not in ("verdict.changed", "decision.made", "plan.forecast"):
             self.judge.news()
 
     def _run_ended(self, event: Event) -> None:

@@ -142,6 +142,7 @@ class Situations:
             last_automatic=LastRun(run=last.number, at=last.opened_at, state=last.state) if last else None,
             acknowledged_at=acknowledged.at if acknowledged else None,
             not_ready=self._readiness.stops(name),
+            not_ready_since=self._readiness.not_ready_since(name),
             proofs=self._readiness.proofs(name),
             drift="; ".join(drifts) if drifts and self._view.run is None else None,
         )

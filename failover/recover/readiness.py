@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from failover.errors import FaultGone, RunError, ServerError
+from failover.model import Mode
 from failover.recover import fault, standby
 from failover.recover.plan import Plan
 from failover.recover.problem import Problem, Severity, once
 from failover.recover.scene import Scene
 from failover.recover.step import Step
+from failover.recover.work import Told, Waits
 
 
 def ready(plan: Plan, scene: Scene) -> list[Problem]:
@@ -25,6 +27,19 @@ def ready(plan: Plan, scene: Scene) -> list[Problem]:
 
     found = _asked(plan.steps, scene, lambda step: step.problems(scene), unasked)
     return once([*found, *standby.problems(scene)])
+
+
+def works(plan: Plan, scene: Scene) -> list[tuple[int, tuple[Told, ...]]]:
+    """What each step says of its work now, by its number, for a forecast. Who can't be asked takes as long as usual."""
+    found: list[tuple[int, tuple[Told, ...]]] = []
+    for number, step in enumerate(plan.steps, start=1):
+        try:
+            found.append((number, tuple(step.work(scene))))
+        except (ServerError, RunError, KeyError):
+            found.append((number, tuple(Step.work(step, scene))))  # what that means for the plan, its problems say
+    if plan.mode is not Mode.AUTO:
+        found.insert(0, (0, (Waits(f"a person starts it (mode {plan.mode})"),)))
+    return found
 
 
 def hindrances(plan: Plan, scene: Scene) -> list[str]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from failover.journal.measured import subject_of
 from failover.recover.outcome import Outcome
 from failover.recover.problem import Problem
 from failover.recover.scene import Scene
+from failover.recover.work import ASSUMED_SECONDS, Like, Told, Work
 
 ANY_FAILURE = frozenset({"unreachable", "unknown", "refused", "failed"})
 
@@ -99,6 +101,16 @@ class Step(BaseModel):
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """What stands against this step now, asked in daylight without any effect; may raise ``ServerError``."""
         yield from ()
+
+    def work(self, scene: Scene) -> Iterator[Told]:
+        """What it would have to do now, for a forecast; asked without any effect; may raise ``ServerError``.
+
+        By default that is the step as a whole, which takes what it took before.
+        """
+        what, subject = f"step {self.kind}", subject_of(self.model_dump(mode="json", by_alias=True))
+        like = (Like(what, subject, scene.new), Like(what, subject))
+        within = getattr(self, "within", None)
+        yield Work(self.title(scene), like, ASSUMED_SECONDS.get(self.kind, 1.0), most_seconds=within)
 
     def words(self, scene: Scene) -> tuple[str, ...]:
         """The words of a person that this step has a use for."""

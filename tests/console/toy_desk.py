@@ -47,6 +47,10 @@ class ToyDesk:
             raise NotFound(f"there is no run {number}")
         return self.runs_made[number - 1]
 
+    def ready(self, site: str | None, plan: str | None) -> Mapping[str, Any]:
+        self._check(site)
+        return {"plans": [{"plan": plan}]}
+
     def events(self, site: str | None, *, run: int | None, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
         self._check(site)
         return [{"seq": after + 1, "run": run, "limit": limit}]

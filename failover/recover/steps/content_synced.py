@@ -14,6 +14,7 @@ from failover.recover.outcome import Outcome
 from failover.recover.problem import Problem
 from failover.recover.scene import On, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
+from failover.recover.work import ASSUMED_SECONDS, Basis, Like, Told, Work
 
 _SAME_LOOK_SECONDS = 5.0
 """Within a run a comparison this old needn't be repeated: a large source takes longer than moving an address."""
@@ -166,6 +167,31 @@ class ContentSynced(Step):
         at = _time(current.get("verified_at"))
         age = f"of {at:%Y-%m-%d %H:%M:%S} UTC, {_age(scene, at)} old" if at else "of unknown age"
         scene.note(f"with loss: {trouble}; the last verified copy serves, {age}")
+
+    def work(self, scene: Scene) -> Iterator[Told]:
+        """See :class:`Step`. Ahead, only the comparison is left; else the copy, whole or what changed."""
+        target, source = scene.on(self.on), self._from(scene)
+        current = self._current(scene, target)
+        verified, digest = self._verified(scene, target, current), current.get("digest")
+        what, said_by = f"{self.path} on {target}", f"content of {target}"
+        began = scene.clock()
+        try:
+            wanted = scene.server(source).ask("manifest", within_seconds=self.within, path=self.path)
+        except ServerError:
+            yield Work(f"{source} found silent", (), min(1.0, self.patience), self.patience, ahead=True)
+            if verified is not None:
+                yield Basis(what, verified, verified, said_by)
+            return
+        equal = wanted["digest"] == digest
+        asked = scene.clock() - began
+        yield Work(f"{what} compared with {source}", (), most_seconds=self.patience, asked_seconds=asked, ahead=equal)
+        if not equal:
+            like = (Like("content synced", self.path, target), Like("content synced", self.path))
+            size = wanted["bytes"] if digest is None else None
+            yield Work(self.title(scene), like, ASSUMED_SECONDS[self.kind], self.within, bytes=size, ahead=False)
+        now = scene.now()
+        held = now if equal or verified is None else verified
+        yield Basis(what, held if source == scene.old else now, held, f"{said_by}, manifest of {source}")
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`. Neither an old copy nor a silent source stops it: the newest verified copy serves."""

@@ -9,12 +9,13 @@ from pydantic import Field
 
 from failover.errors import NeedsPerson, ServerError, StepRefused
 from failover.model import RunKind, Span
-from failover.recover.address import Address, FenceProof, PersonProof, ReadBack
+from failover.recover.address import Address, FenceProof, PersonProof, ReadBack, SilenceProof
 from failover.recover.outcome import Outcome
 from failover.recover.problem import Problem
 from failover.recover.proof import Evidence, evidence, read_back, switched_off
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
+from failover.recover.work import ASSUMED_SECONDS, Like, Told, Waits, Work
 
 _TRIES_AT_ONCE = 2
 _FIRST_PAUSE_SECONDS = 5.0
@@ -129,6 +130,29 @@ class Released(Step):
             for made in scene.made(scene.old, "address")
             if made.args["ip"] == host and made.args["want"] == "released"
         )
+
+    def work(self, scene: Scene) -> Iterator[Told]:
+        """See :class:`Step`. Usually the old server lets go by itself; a silent one takes a fence, or a person."""
+        address, fence = scene.addresses[self.address], f"fence:{scene.old}"
+        kinds = {type(proof) for proof in address.release}
+        within: float | None = None
+        if FenceProof in kinds and fence in scene.servers:
+            within = self.fence_within
+        for proof in address.release:
+            if within is None and isinstance(proof, SilenceProof):
+                within = proof.time
+        if within is None:
+            who = f"a person's word (`{switched_off(scene.old)}`)" if self.words(scene) else "that it answers again"
+            yield Waits(f"where {scene.old} is silent, the address waits for {who}")
+        step, change = f"step {self.kind}", "address released"
+        like = (
+            Like(step, self.address, scene.new),
+            Like(step, self.address),
+            Like(change, address.host, scene.old),
+            Like(change, address.host),
+        )
+        instead = Work("fence", (Like("fence off", "", fence),), within, within) if within is not None else None
+        yield Work(self.title(scene), like, ASSUMED_SECONDS[self.kind], otherwise=instead)
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
