@@ -13,7 +13,7 @@ PROOF_QUERY = "select text from bureau_marker where source = 'proof' order by id
 AS_POSTGRES = "setpriv --reuid postgres --regid postgres --init-groups"
 CLIENTS = {
     "postgresql": f"{AS_POSTGRES} psql -XAtqv ON_ERROR_STOP=1 -F '\t' {{database}}",
-    "mariadb": "mariadb --batch --skip-column-names --raw {database}",
+    "mariadb": "mariadb --default-character-set=utf8mb4 --batch --skip-column-names --raw {database}",
 }
 NAMES = {
     "postgresql": "select datname from pg_database where not datistemplate and datname <> 'postgres' order by 1",

@@ -16,6 +16,7 @@ def env_file(name: str) -> dict[str, str]:
 
 
 _database = env_file("database.env")
+DATABASE_ENGINE = _database["DATABASE_ENGINE"]
 _DRIVERS = {
     # A host that lost its power doesn't say so: without these a request would wait for it for minutes (tcp(7)).
     "postgresql": {
@@ -35,7 +36,7 @@ _DRIVERS = {
 }
 DATABASES = {
     "default": {
-        **_DRIVERS[_database["DATABASE_ENGINE"]],
+        **_DRIVERS[DATABASE_ENGINE],
         "HOST": _database["DATABASE_HOST"],
         "PORT": _database["DATABASE_PORT"],
         "NAME": _database["DATABASE_NAME"],
