@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from failover.model import Mode
 from failover.recover.plan import Plan
-from failover.recover.steps import AddressHeld, ContentSynced, DatabaseParked, DatabaseRestored, Parked, ShadowReady
+from failover.recover.steps import (
+    AddressHeld,
+    BackupMade,
+    BackupRestored,
+    BackupVerified,
+    ContentSynced,
+    DatabaseParked,
+    DatabaseRestored,
+    Parked,
+    ShadowReady,
+)
 
 
 def park(role: str, address: str) -> Plan:
@@ -36,3 +48,18 @@ def restore_ahead(role: str, step: DatabaseRestored) -> Plan:
 def park_database(role: str) -> Plan:
     """Keep the database of a server that came back, and doesn't hold the role, from taking writes (I11). For KEEP."""
     return Plan(mode=Mode.AUTO, role=role, steps=(DatabaseParked(),))
+
+
+def back_up(role: str, name: str, since: datetime, timezone: str) -> Plan:
+    """Have a backup of the set that is no older than ``since``, on both of its servers. For AHEAD."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(BackupMade(set=name, since=since, timezone=timezone),))
+
+
+def verify_backup(role: str, name: str, backup: str, server: str) -> Plan:
+    """Read a backup to its end, and write down what that came to. For AHEAD."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(BackupVerified(set=name, id=backup, server=server),))
+
+
+def restore_backup(role: str, name: str, backup: str, server: str, into: str) -> Plan:
+    """Restore a backup beside what serves, for people to look at. For AHEAD."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(BackupRestored(set=name, id=backup, server=server, into=into),))

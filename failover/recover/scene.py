@@ -95,6 +95,8 @@ class Scene:
     """Which copies were found equal to their source, and when; lives as long as the daemon."""
     backups: Mapping[str, BackupSet] = field(default_factory=dict)
     """The site's backup sets, by name."""
+    frozen: Callable[[], str | None] = field(default=lambda: None)
+    """Why no backup may be removed at the moment, as during an incident; None when old ones may go."""
     restores: Restores = field(default_factory=Restores)
     """Which backups could not be restored; lives as long as the daemon."""
     swap: Callable[[str], Swap | None] = field(default=lambda _role: None)

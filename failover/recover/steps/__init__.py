@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field
 
 from failover.recover.steps.address_held import AddressHeld
 from failover.recover.steps.answers import Answers
+from failover.recover.steps.backup_made import BackupMade
+from failover.recover.steps.backup_read import BackupRestored, BackupVerified
 from failover.recover.steps.content_synced import ContentSynced
 from failover.recover.steps.database_parked import DatabaseParked
 from failover.recover.steps.database_restored import DatabaseRestored
@@ -39,7 +41,10 @@ AnyStep = Annotated[
         | Answers
         | Parked
         | ShadowReady
-        | DatabaseParked,
+        | DatabaseParked
+        | BackupMade
+        | BackupVerified
+        | BackupRestored,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_from_words),
@@ -49,6 +54,9 @@ __all__ = [
     "AddressHeld",
     "Answers",
     "AnyStep",
+    "BackupMade",
+    "BackupRestored",
+    "BackupVerified",
     "ContentSynced",
     "DatabaseParked",
     "DatabaseRestored",
