@@ -106,7 +106,12 @@ def setup(
     watch = site.watch
     return Setup(
         site=site.name,
-        roles={name: RoleSetup(role.home, role.standby, role.address, role.path) for name, role in site.roles.items()},
+        roles={
+            name: RoleSetup(
+                role.home, role.standby, role.address, role.path, role.database.database if role.database else None
+            )
+            for name, role in site.roles.items()
+        },
         addresses=site.addresses,
         checks=site.checks,
         witnesses=site.named_witnesses,

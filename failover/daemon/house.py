@@ -19,6 +19,7 @@ from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
 from failover.monitor.starts import Starts
 from failover.recover.copies import Copies
+from failover.recover.databases import Restores
 from failover.recover.runner import Runner
 from failover.recover.scene import Scene
 
@@ -49,6 +50,7 @@ class House:
         self._fail = fail
         self._threads = threads
         self.copies = Copies()
+        self.restores = Restores()
         self._scribe = Scribe(
             journal, setup.site, lambda kind, data, error: crier.unwritten(kind, setup.site, data, error)
         )
@@ -109,6 +111,8 @@ class House:
             loop,
             self.copies,
             lambda: self.monitor.witnesses_seen(),
+            self.restores,
+            lambda role: view.databases.swaps.get(role),
         )
         self._tally.expect(setup.site, setup.checks, setup.plans)
         self.monitor = Monitor(

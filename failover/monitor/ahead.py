@@ -1,4 +1,5 @@
-"""What is done ahead of time, on the calendar: content copied to the server that stands by, so that a recovery needn't.
+"""What is done ahead of time, on the calendar, so that a recovery needn't: content copied to the server that stands by,
+and the newest good backup of a database restored beside the one that it has.
 
 APScheduler follows the wall clock and stops working when that is set back, so a watch on the monotonic clock adds its
 jobs again when the two part (APScheduler issues 752 and 339).
@@ -21,9 +22,9 @@ from failover.journal.run_view import DAEMON, RunView
 from failover.model import Cause, RunKind, RunState, utc_now
 from failover.monitor.setup import Setup
 from failover.monitor.starts import Starts
-from failover.recover.builtin import copy_ahead, follow
+from failover.recover.builtin import copy_ahead, follow, restore_ahead
 from failover.recover.plan import Plan
-from failover.recover.steps import ContentSynced
+from failover.recover.steps import ContentSynced, DatabaseRestored
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ MISFIRE_SECONDS = 3600
 
 class Ahead:
     """Copies each role's content to its standby every so often, and to a holder that the source doesn't feed itself.
+
+    Restores each role's newest good backup on its standby, as soon as there is a newer one than stands there restored.
 
     A run that people or a failure started goes first.
     """
@@ -49,6 +52,7 @@ class Ahead:
         self._setup = setup
         self._holders = holders
         self._contents = contents(setup)
+        self._databases = databases(setup)
         self._starts = starts
         self._said = said
         self._scheduler: AsyncIOScheduler | None = None
@@ -62,7 +66,7 @@ class Ahead:
 
     async def run(self) -> None:
         """Keep the calendar until cancelled."""
-        if not self._contents:
+        if not self._contents and not self._databases:
             return
         self._scheduler = scheduler = AsyncIOScheduler(
             timezone="UTC",
@@ -77,35 +81,51 @@ class Ahead:
             scheduler.pause()
             scheduler.shutdown(wait=False)
 
-    def _plan_jobs(self) -> None:
+    def restore_soon(self) -> None:
+        """There is a new backup, or more is known of one: don't wait for the calendar to come round."""
+        if self._scheduler is not None and self._scheduler.running:
+            self._plan_jobs(only=self._restore)
+
+    def _plan_jobs(self, only: Callable[[int], Any] | None = None) -> None:
         assert self._scheduler is not None  # noqa: S101 - run() made it
-        for number in range(len(self._contents)):
-            trigger = IntervalTrigger(seconds=max(1, round(self._setup.ahead_every)), timezone="UTC")
-            self._scheduler.add_job(
-                self._copy, trigger, [number], id=f"ahead {number}", replace_existing=True, next_run_time=utc_now()
-            )
+        work: dict[Callable[[int], Any], int] = {
+            self._copy: len(self._contents),
+            self._restore: len(self._databases),
+        }
+        for act, count in work.items():
+            for number in range(count if only in (None, act) else 0):
+                trigger = IntervalTrigger(seconds=max(1, round(self._setup.ahead_every)), timezone="UTC")
+                name = f"{act.__name__} {number}"
+                self._scheduler.add_job(
+                    act, trigger, [number], id=name, replace_existing=True, next_run_time=utc_now()
+                )  # fmt: skip
 
     async def _copy(self, number: int) -> None:
         role, content = self._contents[number]
-        await self._begin(f"copy-ahead-{role}", copy_ahead(role, content))
+        why = "content is copied ahead of time"
+        await self._begin(f"copy-ahead-{role}", copy_ahead(role, content), why)
         if self._holders()[role] != self._setup.roles[role].home:
-            await self._begin(f"follow-{role}", follow(role, content))
+            await self._begin(f"follow-{role}", follow(role, content), why)
 
-    async def _begin(self, name: str, plan: Plan) -> None:
-        """Begin it if there is something to copy, and wait its turn where another copy is under way."""
+    async def _restore(self, number: int) -> None:
+        role, step = self._databases[number]
+        why = "the newest good backup is restored ahead of time"
+        await self._begin(f"restore-ahead-{role}", restore_ahead(role, step), why)
+
+    async def _begin(self, name: str, plan: Plan, why: str) -> None:
+        """Begin it if there is something to do, and wait its turn where another is under way."""
         for _ in range(TURNS):
             if self._starts.under_way is not None:
                 return  # the calendar comes round again
             try:
-                cause = Cause(DAEMON, "content is copied ahead of time")
-                run = await asyncio.wrap_future(self._starts.keep(name, plan, RunKind.AHEAD, cause))
+                run = await asyncio.wrap_future(self._starts.keep(name, plan, RunKind.AHEAD, Cause(DAEMON, why)))
             except Busy:
                 await asyncio.sleep(TURN_SECONDS)
                 continue
             except FailoverError as error:
                 self.last[name] = str(error)
                 return
-            self.last[name] = f"run {run.number}" if run is not None else "nothing to copy"
+            self.last[name] = f"run {run.number}" if run is not None else "nothing to do"
             return
 
     async def _watch_clock(self) -> None:
@@ -131,4 +151,15 @@ def contents(setup: Setup) -> list[tuple[str, ContentSynced]]:
         if (role := setup.role_of_plan(name)) is not None
         for step in plan.steps
         if isinstance(step, ContentSynced)
+    ]
+
+
+def databases(setup: Setup) -> list[tuple[str, DatabaseRestored]]:
+    """Every role with a database, and the step of its plan that says what it is restored from."""
+    return [
+        (role, step)
+        for name, plan in setup.plans.items()
+        if (role := setup.role_of_plan(name)) is not None and setup.roles[role].database is not None
+        for step in plan.steps
+        if isinstance(step, DatabaseRestored)
     ]

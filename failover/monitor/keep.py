@@ -66,7 +66,7 @@ class Keeper:
     def _mend(self, one: AddressNow, now: datetime) -> None:
         if (mend := mending(one, self._setup)) is None or self._clock() < self._not_before.get(one.name, 0.0):
             return
-        if self._held_back(one, now):
+        if held_back(self._setup, self._view, one.role, now):
             return
         verb, plan = mend
         self._not_before[one.name] = self._clock() + LONGEST_PAUSE_SECONDS  # until it came back
@@ -74,17 +74,6 @@ class Keeper:
         started = self._starts.keep(f"{verb}-{one.name}", plan, RunKind.KEEP, Cause(DAEMON, one.reason))
         loop = asyncio.get_running_loop()
         started.add_done_callback(lambda future: loop.call_soon_threadsafe(self._came_back, one.name, future))
-
-    def _held_back(self, one: AddressNow, now: datetime) -> bool:
-        """Whether people said that nothing is to happen by itself (I14)."""
-        plan = self._setup.plan_of_role(one.role)
-        pair = {"site", one.role, one.expected, self._setup.roles[one.role].other(one.expected)}
-        return (
-            plan is None
-            or self._setup.plans[plan].mode is Mode.OFF
-            or not self._view.automation.on
-            or any(window.about in pair for window in self._view.maintenance.now(now))
-        )
 
     def _came_back(self, address: str, future: Future[RunView | None]) -> None:
         """It began, or there was nothing to do, or it couldn't: each time it is tried again, more and more seldom."""
@@ -96,6 +85,18 @@ class Keeper:
         """The address has been all right: the next trouble is a new one."""
         self._pause.pop(one.name, None)
         self._not_before.pop(one.name, None)
+
+
+def held_back(setup: Setup, view: SiteView, role: str, now: datetime) -> bool:
+    """Whether people said that nothing is to happen to a role by itself (I14)."""
+    plan, its = setup.plan_of_role(role), setup.roles[role]
+    about = {"site", role, its.home, its.standby}
+    return (
+        plan is None
+        or setup.plans[plan].mode is Mode.OFF
+        or not view.automation.on
+        or any(window.about in about for window in view.maintenance.now(now))
+    )
 
 
 def mending(one: AddressNow, setup: Setup) -> tuple[str, Plan] | None:

@@ -17,6 +17,7 @@ from failover.journal.site_view import SiteView
 from failover.model import Event, Reading, RunKind, RunState, Standing, State, Verdict, utc_now
 from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
+from failover.monitor.databases import DatabaseKeeper
 from failover.monitor.incidents import Book
 from failover.monitor.judge import Judge
 from failover.monitor.keep import Keeper
@@ -95,6 +96,7 @@ class Monitor:
         )  # fmt: skip
         self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
         self.keeper = Keeper(setup, view, scribe, starts)
+        self.databases = DatabaseKeeper(setup, view, starts, now=now)
         self.ahead = Ahead(setup, lambda: view.holders, starts, scribe.write)
         self.looks = Looks(setup.checks, sight, self._took, late=late)
         self._witness_looks = Looks(setup.witnesses, sight, self._witness_took)
@@ -106,7 +108,8 @@ class Monitor:
         self.view.catch_up(self._journal)
         try:
             async with asyncio.TaskGroup() as group:
-                for part in (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self.ahead):
+                parts = (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self.ahead)
+                for part in (*parts, self.databases):
                     group.create_task(part.run(), name=f"{type(part).__name__} of {self.setup.site}")
                 group.create_task(self._keep_house(), name=f"housekeeping of {self.setup.site}")
         finally:
@@ -215,6 +218,7 @@ class Monitor:
         if before.reachable is not now.reachable:
             self.judge.news()
             self.readiness.ask_soon()
+            self.databases.look_soon(now.name)
         about = f"server {now.name}"
         if now.key_changed:
             self.book.failed(about, "page", now.reason, self._now())
@@ -237,6 +241,8 @@ class Monitor:
             self._look_anew(str(event.data["role"]))
         if event.kind == "run.ended":
             self._run_ended(event)
+        if event.kind in ("backup.made", "backup.verified"):
+            self.ahead.restore_soon()
         if event.kind not in ("verdict.changed", "decision.made", "plan.forecast"):
             self.judge.news()
 

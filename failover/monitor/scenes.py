@@ -8,12 +8,14 @@ from concurrent.futures import CancelledError as FutureCancelled
 from datetime import datetime
 
 from failover.errors import NotFound
+from failover.journal.database_view import Swap
 from failover.model import Reading, RunKind, State, utc_now
 from failover.monitor.pages import page, shown_at
 from failover.monitor.setup import Setup
 from failover.monitor.sight import SiteSight
 from failover.probes.base import Probe
 from failover.recover.copies import Copies
+from failover.recover.databases import Restores
 from failover.recover.scene import Page, RoleNow, Scene
 
 
@@ -30,6 +32,8 @@ class Scenes:
         loop: asyncio.AbstractEventLoop,
         copies: Copies,
         witnesses: Callable[[], Mapping[str, bool | None]] = dict,
+        restores: Restores | None = None,
+        swap: Callable[[str], Swap | None] = lambda _role: None,
     ) -> None:
         self._setup = setup
         self._sight = sight
@@ -39,6 +43,8 @@ class Scenes:
         self._loop = loop
         self._copies = copies
         self._witnesses = witnesses
+        self._restores = restores or Restores()
+        self._swap = swap
 
     def scene(self, role: str, kind: RunKind) -> Scene:
         """The world as a run that moves or keeps ``role`` sees it now.
@@ -51,7 +57,7 @@ class Scenes:
         if role not in setup.roles:
             raise NotFound(f"there is no role {role!r}; there are {', '.join(setup.roles)}")
         roles = {
-            name: RoleNow(name, holders[name], its.other(holders[name]), its.addresses, its.path)
+            name: RoleNow(name, holders[name], its.other(holders[name]), its.addresses, its.path, its.database)
             for name, its in setup.roles.items()
         }
         now = roles[role]
@@ -74,6 +80,9 @@ class Scenes:
             witnesses=self._witnesses,
             silent_since=self._silent_since,
             copies=self._copies,
+            backups=setup.backups,
+            restores=self._restores,
+            swap=self._swap,
         )
 
     def _look(self, role: str, check: str, server: str) -> Reading:

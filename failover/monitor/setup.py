@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from failover.backups import BackupSet
 from failover.decide.situation import Limits
 from failover.model import Span
 from failover.probes.base import Probe
 from failover.recover.address import Address
+from failover.recover.databases import Database
 from failover.recover.plan import Plan
 from failover.servers.base import Servers
 from failover.servers.policy import Policy
@@ -16,12 +18,13 @@ from failover.servers.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class RoleSetup:
-    """A role as the config has it: its two servers, its addresses, and where its content lies."""
+    """A role as the config has it: its two servers, its addresses, where its content lies, and its database."""
 
     home: str
     standby: str
     addresses: tuple[str, ...] = ()
     path: str | None = None
+    database: Database | None = None
 
     def other(self, server: str) -> str:
         """The server of the pair that isn't the named one."""
@@ -42,6 +45,8 @@ class Setup:
     """Every server by name, and every fence as ``fence:NAME``."""
     hosts: Mapping[str, str]
     """The address of each server at which the monitor and the other servers reach it."""
+    backups: Mapping[str, BackupSet] = field(default_factory=dict)
+    """The backup sets, by name."""
     limits: Limits = field(default_factory=Limits)
     policy: Callable[[str], Policy | None] = lambda _server: None
     """What a server's helper is to be allowed by the config of now; None where nobody enrolls it."""

@@ -190,8 +190,12 @@ class DatabaseBureau(Bureau):
 
     def park(self) -> RunView | None:
         view = self.runner.keep("park-database", builtin.park_database("database"), RunKind.KEEP, DAEMON)
-        self.returned.clear()
+        self.returned = {name for name in self.returned if self._takes_writes(name)}
         return self.end(view.number) if view else None
+
+    def _takes_writes(self, name: str) -> bool:
+        host = self.world.hosts[name]
+        return host.services["postgresql"] == "active" and not getattr(host.databases.get("wcm"), "read_only", True)
 
     @property
     def step(self) -> DatabaseRestored:
