@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import base, layers
+from tests.lab import base, layers, wcm
 from tests.lab.errors import LabUnavailable
 
 ONE_LINE = """\
@@ -114,3 +114,22 @@ def test_layers_that_nobody_used_for_two_weeks_make_room_for_new_ones(cache: Pat
     layers.layer("a", ["2"], lambda into: None)
     layers.layer("a", ["3"], lambda into: None)
     assert (old.exists(), used.exists(), other.exists()) == (False, True, True)
+
+
+def test_another_file_or_mode_of_the_site_makes_another_wcm_and_what_python_leaves_there_does_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "site").mkdir()
+    page, seen = tmp_path / "site/page.py", set()
+    for change in (
+        lambda: page.write_text("one"),
+        lambda: page.write_text("two"),
+        lambda: page.chmod(0o755),
+        lambda: page.rename(tmp_path / "site/other.py"),
+    ):
+        change()
+        seen.add(wcm._digest(tmp_path))
+    (tmp_path / "site/__pycache__").mkdir()
+    (tmp_path / "site/__pycache__/page.pyc").touch()
+    assert len(seen) == 4
+    assert wcm._digest(tmp_path) in seen

@@ -109,6 +109,18 @@ def test_visitors_never_see_a_torn_page_or_an_older_one_while_it_is_published(la
     assert len({reply.builds for reply in visitor.good if reply.path == "/news/proof.html"}) == 6
 
 
+def test_a_page_that_goes_back_to_an_older_state_is_noticed(lab: Lab) -> None:
+    older = lab.web.read("/srv/site/news/proof.html")
+    with Visitor(lab.client, paths=("/news/proof.html",)) as visitor:
+        time.sleep(0.2)
+        mark(lab.wcm, "newer")
+        await_that(lambda: "newer<" in shown(lab, "/news/proof.html"), within=10)
+        lab.web.write("/srv/site/news/proof.html", older)
+        visitor.await_until(lambda seen: seen.last.builds == seen.good[0].builds, within=5)
+    with pytest.raises(AssertionError, match="mixed content"):
+        visitor.check_whole()
+
+
 def test_the_distributions_key_opens_nothing_but_the_published_site(lab: Lab) -> None:
     for command in ("id", "rsync --server --sender -logDtpre.iLsfx . /etc/"):
         assert lab.wcm.run(f"{KEY} {command}", check=False).code != 0
