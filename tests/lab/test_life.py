@@ -155,3 +155,24 @@ def test_a_lab_that_fails_to_come_up_leaves_nothing(monkeypatch: pytest.MonkeyPa
         lab.up()
     assert not lab.state.exists()
     assert not cgroup_of(lab.state).exists()
+
+
+def test_a_host_without_power_says_nothing_more_not_even_good_bye(make_lab: MakeLab) -> None:
+    lab = make_lab(["client", "router", "web"])
+    listening = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 80), 2)
+print("connected", flush=True)
+connection.settimeout(2)
+try:
+    print("heard", connection.recv(1))
+except TimeoutError:
+    print("silence")
+"""
+    process = lab.client.start(["python3", "-uc", listening, lab.web.ip])
+    deadline = time.monotonic() + 5
+    while "connected" not in process.output() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    lab.web.power_off()
+    process.wait(10)
+    assert process.output().split() == ["connected", "silence"]
