@@ -6,9 +6,9 @@ that file and its name in ``MODULES``. All are read at the start: the program on
 
 from typing import Any, List
 
-from . import core, fitness, services
+from . import connect, core, fitness, services
 
-MODULES: List[Any] = [fitness, services]
+MODULES: List[Any] = [connect, fitness, services]
 
 
 def add_all() -> None:
