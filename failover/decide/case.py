@@ -83,6 +83,21 @@ class Case:
                 left.append(other)
         return None
 
+    def unseen_cause_of(self, name: str) -> str | None:
+        """A check that may explain this failure and wasn't looked at since that began: it was well before, only."""
+        seen, left = {name}, [name]
+        while left:
+            for other in self.situation.checks[left.pop()].depends_on:
+                cause = self.situation.checks.get(other)
+                if cause is None or other in seen:
+                    continue
+                seen.add(other)
+                if self._is_ours(cause):
+                    left.append(other)
+                elif cause.standing is Standing.UP and cause.verdict.last < self.situation.checks[name].began:
+                    return other
+        return None
+
     def _is_ours(self, check: CheckFact) -> bool:
         return (check.server is not None and check.server == self.plan.holder) or (
             check.role is not None and check.role == self.plan.role

@@ -99,6 +99,16 @@ def symptom(case: Case) -> Guard | None:
     return Guard(name="symptom", reason=reason, action=action)
 
 
+def cause_unseen(case: Case) -> Guard | None:
+    """What is looked at more seldom may have failed first (P9): a web server answers 500 as soon as its database dies."""
+    causes = {name: case.unseen_cause_of(name) for name in case.faults}
+    if not causes or not all(causes.values()):
+        return None
+    name, cause = next(iter(causes.items()))
+    reason = f"{name} depends on {cause}, which wasn't looked at since then: that comes first"
+    return Guard(name="cause-unseen", reason=reason, action=Action.WAIT)
+
+
 def nothing_down(case: Case) -> Guard | None:
     """A plan for what is suspect or unknown may be wise, but a person has to say so."""
     if any(case.situation.checks[name].standing is Standing.DOWN for name in case.faults):

@@ -158,6 +158,7 @@ GUARDS: tuple[Question, ...] = (
     doubts.blind,
     doubts.all_at_once,
     doubts.symptom,
+    doubts.cause_unseen,
     doubts.seen_by_others,
     doubts.flapping,
     doubts.alarm_only,

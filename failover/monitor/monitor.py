@@ -189,6 +189,8 @@ class Monitor:
         self._scribe.write("verdict.changed", data)
         if health.standing in (Standing.SUSPECT, Standing.DOWN):
             self.world.soon(target(self.setup.checks[name], self._sight))
+            for cause in self.setup.checks[name].depends_on:
+                self.looks.soon(cause)
         if health.standing is Standing.DOWN:
             self.book.failed(name, self._severity(name), f"{name} is down: {health.reason}", self._now())
         elif health.standing is Standing.UP:

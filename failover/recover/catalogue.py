@@ -128,8 +128,10 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
     return failed
 
 
-NOT_ITS_FAULT = frozenset({"no-space", "past-deadline", "other-boot", "busy", "stale-token"})
+NOT_ITS_FAULT = frozenset({"no-space", "past-deadline", "other-boot", "busy", "stale-token", "database-down"})
 """What a restore can fail of that says nothing of the backup."""
+_MOST_UNKNOWN = 3
+"""Once may be the line, twice a crash of the monitor; a third time the backup itself may bring the server down."""
 
 
 def _marked(backup: Backup, problem: str | None) -> Backup:
