@@ -62,7 +62,7 @@ class ResticStore(BaseModel):
         if not value.isprintable() or value.startswith("-"):
             raise ValueError(f"{value!r} is no place of a restic repository")
         if "://" in value and "@" in value and ":" in value.partition("://")[2].rpartition("@")[0]:
-            raise ValueError("a password stands in the repository's place; restic takes it from a file or environment")
+            raise ValueError("a password stands in the repository's place, where everyone who reads the config sees it")
         return value
 
     @field_validator("password_file")
@@ -114,7 +114,7 @@ class MadeSet(BackupSet):
     def _are_times(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
             if not _TIME.fullmatch(text):
-                raise ValueError(f"{text!r} is no time of the day; write it as 02:00, in quotes")
+                raise ValueError(f"{text!r} is no time of the day; write it as 02:00")
         if len(set(value)) != len(value):
             raise ValueError("a time stands there twice")
         return tuple(sorted(value))

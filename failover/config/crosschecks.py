@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from failover.config import (
     crosschecks_addresses,
+    crosschecks_backups,
     crosschecks_checks,
     crosschecks_plans,
     crosschecks_policy,
@@ -32,6 +33,7 @@ def crosscheck(site: SiteConfig, common: CommonConfig | None, declared: Declared
     yield from crosschecks_addresses.crosscheck(site)
     yield from crosschecks_plans.crosscheck(site, declared)
     yield from crosschecks_checks.crosscheck(site)
+    yield from crosschecks_backups.crosscheck(site)
     yield from crosschecks_policy.crosscheck(site)
     yield from timers.crosscheck(site)
     acts = any(plan.mode is not Mode.OFF for plan in site.plans.values())

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
+from failover.backups import AnyBackupSet
 from failover.model import Span
 from failover.notify import AnyChannel
 from failover.probes import AnyProbe
@@ -210,6 +211,9 @@ class SiteConfig(Section):
         default=(), description="Things outside the site that show that the monitor isn't cut off: the gateway first."
     )
     plans: dict[Name, Plan] = Field(default_factory=dict, description="What to do when it fails.")
+    backups: dict[Name, AnyBackupSet] = Field(
+        default_factory=dict, description="What is backed up, where to, when, and how long it is kept."
+    )
     automation: Literal["on", "off"] = Field(
         default="on", description="`off`: plans of mode `auto` only propose, whatever their own mode."
     )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
+from failover.backups import MadeSet
 from failover.config.messages import closest, did_you_mean
 from failover.config.model import SiteConfig
 from failover.config.strict_yaml import Path
 from failover.probes.address import AddressProbe
+from failover.probes.backup import BackupProbe
 from failover.probes.host import HostProbe
 from failover.probes.local import LocalProbe
-from failover.recover.steps import ContentSynced, ServiceRunning, ServiceStopped
+from failover.recover.steps import ContentSynced, DatabaseRestored, ServiceRunning, ServiceStopped
 
 Found = Iterator[tuple[Path, str]]
 Declared = Mapping[str, Set[str] | None]
 """By section, the names that stand in the file, those of wrong entries among them; None: no names can be read there."""
 
-_SINGULAR = {"servers": "server", "roles": "role", "addresses": "address", "checks": "check"}
+_SINGULAR = {
+    "servers": "server", "roles": "role", "addresses": "address", "checks": "check", "backups": "backup set",
+}  # fmt: skip
 
 
 def unknown_names(site: SiteConfig, declared: Declared) -> Found:
     """Every reference to something that the site doesn't have."""
-    for section, where, name in (*_of_roles(site), *_of_checks(site), *_of_plans(site)):
+    for section, where, name in (*_of_roles(site), *_of_checks(site), *_of_plans(site), *_of_backups(site)):
         known = names(declared, section)
         if known is not None and name not in known:
             yield where, unknown(_SINGULAR[section], name, known)
@@ -69,6 +73,17 @@ def _of_checks(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
         if isinstance(check, LocalProbe):
             for number, address in enumerate(check.addresses):
                 yield "addresses", (*where, "addresses", number), address
+        if isinstance(check, BackupProbe):
+            yield "backups", (*where, "set"), check.set
+
+
+def _of_backups(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
+    for name, its in site.backups.items():
+        where = ("backups", name)
+        yield "roles", (*where, "role"), its.role
+        yield "servers", (*where, "on"), its.on
+        if isinstance(its, MadeSet) and its.also_on is not None:
+            yield "servers", (*where, "also_on"), its.also_on
 
 
 def _of_plans(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
@@ -88,6 +103,9 @@ def _of_plans(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
                 yield "checks", (*at, "heals"), step.heals
             if isinstance(step, ContentSynced):
                 yield "roles", (*at, "from"), step.source
+            if isinstance(step, DatabaseRestored):
+                for place, backups in enumerate(step.backups):
+                    yield "backups", (*at, "backups", place), backups
 
 
 def _units(site: SiteConfig) -> Iterator[tuple[Path, str]]:

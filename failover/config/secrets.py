@@ -12,6 +12,8 @@ from failover.config.strict_yaml import Path as Where
 from failover.errors import ConfigError
 
 NOT_SECRET = frozenset({"ca_file"})
+ON_SERVERS = frozenset({"roles", "backups"})
+"""Sections whose secrets lie on the servers, where only their helpers read them."""
 
 
 class Secret:
@@ -69,6 +71,8 @@ def named(value: Any, path: Where = ()) -> Iterator[tuple[Where, str]]:
     """Every ``*_file`` key of a config that names a secret, and the name."""
     if isinstance(value, Mapping):
         for key, inside in value.items():
+            if not path and key in ON_SERVERS:
+                continue
             if key.endswith("_file") and key not in NOT_SECRET and isinstance(inside, str):
                 yield (*path, key), inside
             else:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Self
 
+from failover.backups import BackupSet
 from failover.monitor.setup import Setup
 
 ASKS_AT_ONCE = 32
@@ -63,6 +64,10 @@ class SiteSight:
         """The IP of a service address, and the server that should answer for it."""
         role = next((role for role, its in self._setup.roles.items() if name in its.addresses), None)
         return self._setup.addresses[name].host, self.holder(role) if role else None
+
+    def backup_set(self, name: str) -> BackupSet:
+        """The settings of a backup set."""
+        return self._setup.backups[name]
 
     async def ask(self, server: str, verb: str, within_seconds: float, **args: Any) -> dict[str, Any]:
         """The helper's answer."""

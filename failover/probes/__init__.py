@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from failover.probes.address import AddressProbe
+from failover.probes.backup import BackupProbe
 from failover.probes.base import Probe, Seen, Sight
 from failover.probes.host import HostProbe
 from failover.probes.http import HttpProbe
@@ -18,7 +19,7 @@ from failover.probes.tcp import TcpProbe
 from failover.probes.tls import TlsProbe
 
 AnyProbe = Annotated[
-    AddressProbe | HostProbe | HttpProbe | LocalProbe | PingProbe | SshProbe | TcpProbe | TlsProbe,
+    AddressProbe | BackupProbe | HostProbe | HttpProbe | LocalProbe | PingProbe | SshProbe | TcpProbe | TlsProbe,
     Field(discriminator="kind"),
 ]
 """A check as the config writes it; ``kind`` says which."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from failover.backups.settings import BackupSet
 from failover.errors import ServerError, Undecidable, Unhealthy
 from failover.model import Reading, Span, State, utc_now
 
@@ -42,6 +43,10 @@ class Sight(Protocol):
 
     def service_address(self, name: str) -> tuple[str, str | None]:
         """The IP of a service address of the config, and the name of the server that should answer for it now."""
+        ...
+
+    def backup_set(self, name: str) -> BackupSet:
+        """The settings of a backup set of the config."""
         ...
 
     async def ask(self, server: str, verb: str, within_seconds: float, **args: Any) -> dict[str, Any]:

@@ -36,9 +36,10 @@ def test_the_corpus_is_large_and_whole() -> None:
     assert {path.stem for path in CASES} == {path.stem for path in BAD.glob("*.txt")}
 
 
-def test_what_every_case_was_made_from_is_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize("good", ["good.yaml", "good-backups.yaml"])
+def test_what_every_case_was_made_from_is_good(tmp_path: Path, good: str) -> None:
     copy = tmp_path / "good.yaml"
-    shutil.copyfile(BAD.parent / "good.yaml", copy)
+    shutil.copyfile(BAD.parent / good, copy)
     copy.chmod(0o600)
     assert load(copy).sites[0].name == "bureau"
 

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 import trustme
 
+from failover.backups import BackupSet
+
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -31,6 +33,7 @@ class ToySight:
     addresses: dict[str, str] = field(default_factory=lambda: {"web-1": "127.0.0.1", "web-2": "::1"})
     services: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     answers: dict[tuple[str, str], dict[str, Any] | Exception] = field(default_factory=dict)
+    backups: dict[str, BackupSet] = field(default_factory=dict)
     fault: str | None = None
     answer_seconds: float = 0.0
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -43,6 +46,9 @@ class ToySight:
 
     def service_address(self, name: str) -> tuple[str, str | None]:
         return self.services[name]
+
+    def backup_set(self, name: str) -> BackupSet:
+        return self.backups[name]
 
     async def ask(self, server: str, verb: str, within_seconds: float, **args: Any) -> dict[str, Any]:
         self.asked.append((server, verb, args))
