@@ -109,7 +109,7 @@ class Machine:
             if not self.on or self._process is None:
                 return
             # The cards first: a kernel that outlives its processes would close their connections on the wire.
-            self._switch.run(*(f"ip link set {card.port} down" for card in self.cards))
+            self._switch.run(*(f"ip link del {card.port}" for card in self.cards))
             os.kill(self._pid, signal.SIGKILL)
             self._wait_dead(10)
         self._tell("off", time.time())
