@@ -100,7 +100,7 @@ def symptom(case: Case) -> Guard | None:
 
 
 def cause_unseen(case: Case) -> Guard | None:
-    """What is looked at more seldom may have failed first (P9): a web server answers 500 as soon as its database dies."""
+    """What is looked at more seldom may have failed first (P9): a page answers 500 as soon as its database is gone."""
     causes = {name: case.unseen_cause_of(name) for name in case.faults}
     if not causes or not all(causes.values()):
         return None
