@@ -9,7 +9,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parent / "helper"
 PACKAGE = "failover_helper"
 _SHEBANG = b"#!/usr/bin/python3 -IS\n"
-_MAIN = f"import sys\n\nfrom {PACKAGE}.core import main\n\nsys.exit(main(sys.argv[1:]))\n"
+_MAIN = f"import sys\n\nfrom {PACKAGE}.main import main\n\nsys.exit(main(sys.argv[1:]))\n"
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can tell
 
 

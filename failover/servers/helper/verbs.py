@@ -1,4 +1,4 @@
-"""Every verb that the helper knows: those of ``core``, and the others, one file each.
+"""Every verb that the helper knows, one file each.
 
 A file of a verb has ``ASKS`` and ``CHANGES``, and ``SLOW_ASKS`` where an ask takes longer than usual; a new verb is
 that file and its name in ``MODULES``. All are read at the start: the program on the disk may be another a moment later.
@@ -6,9 +6,9 @@ that file and its name in ``MODULES``. All are read at the start: the program on
 
 from typing import Any, List
 
-from . import connect, core, fitness, services
+from . import address, backups, command, connect, content, core, database, facts, fitness, manifests, see, services
 
-MODULES: List[Any] = [connect, fitness, services]
+MODULES: List[Any] = [address, backups, command, connect, content, database, facts, fitness, manifests, see, services]
 
 
 def add_all() -> None:

@@ -1,0 +1,510 @@
+"""The verb ``content``: a path is what its source has."""
+
+import collections
+import ctypes
+import errno
+import os
+import re
+import select
+import stat
+import subprocess
+import time
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+
+from .arguments import Verb
+from .clock import boot_id
+from .errors import Answer, Args, Failed, Refused
+from .inodes import inodes_of
+from .listing import Listing
+from .manifest import FOLDER, SYMLINK, Entry, Manifest, entry_of
+from .manifests import store_manifest
+from .policy import content_user, name_of
+from .processes import libc
+from .pull import Pull
+from .releases import Releases
+from .tree import Tree, remove_tree, sha256_of
+from .values import among, between, digest, flag, is_int, text
+from .words import plain, shown, size_text, utc_text
+from .work import Work
+
+ESCAPED = re.compile(rb"\\#(\d{3})")
+"""How rsync writes a byte of a name that isn't for terminals."""
+
+
+def unescaped(match: Any) -> bytes:
+    """The byte itself."""
+    return bytes([int(match.group(1), 8)])
+
+
+def ask_content(work: Work, args: Args) -> Answer:
+    """What is served at a path, and what else is kept. ``verify`` looks at the files, not only at the record."""
+    releases = Releases(work, args["path"])
+    name = releases.current()
+    current = releases.described(name) if name is not None else None
+    if current is not None and args.get("verify"):
+        inodes = inodes_of(work, args["path"])
+        current["intact"] = releases.is_intact(work, current["release"], inodes)
+        inodes.save()
+    return {
+        "current": current,
+        "releases": [releases.described(name) for name in releases.names()],
+        "staging": os.path.isdir(releases.staging),
+    }
+
+
+class Copy:
+    """Brings a path to what the source has: staged, verified against the source's manifest, switched at once."""
+
+    def __init__(self, work: Work, args: Args) -> None:
+        self.work, self.args = work, args
+        self.releases = Releases(work, args["path"])
+        self.owner = self.releases.owner
+        self.inodes = inodes_of(work, args["path"])
+        self.keep = max(1, int(args.get("keep", 5)))
+        self.began = time.monotonic()
+        self.fetched_bytes = self.fetched = self.linked = self.removed = 0
+
+    def run(self) -> Answer:
+        """The whole way."""
+        self._suspect_totals()
+        ready = self._ready_release()
+        if ready is not None:
+            return self._serve(ready, changed=False)
+        pull = Pull(self.work, self.args["source"])
+        try:
+            return self._copy(pull)
+        finally:
+            pull.close()
+
+    def _copy(self, pull: Pull) -> Answer:
+        base = self._base()
+        tree = Tree(base) if base is not None else None
+        there = (
+            Listing(self.work, tree, self.inodes, self.owner) if tree is not None else None
+        )  # while ssh shakes hands
+        pull.ready()
+        self.work.progress(phase="manifest")
+        text = pull.manifest(self.args["digest"], (64 << 20) + 5000 * self.args["files"])
+        try:
+            wanted = Manifest.parse(text)
+            wanted.check(there.manifest.records if there is not None else ())
+        except ValueError as error:
+            raise Refused("bad-manifest", f"the manifest of {self.args['source']} can't be used: {error}") from None
+        if (wanted.files, wanted.bytes) != (self.args["files"], self.args["bytes"]):
+            raise Refused("bad-manifest", f"it lists {wanted.files} files of {wanted.bytes} bytes, not as was said")
+        self._suspect_paths(wanted)
+        self.work.begin()
+        tree = self._stage(base, tree)
+        try:
+            missing = self._reuse(tree, there, wanted)
+            self._room_for(missing)
+            if missing:
+                self._fetch(pull, tree, missing)
+            self._finish_folders(tree, wanted, there)
+            return self._serve(self._name(text, tree), changed=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._clean_up()
+            raise Failed("no-space", f"the disk of {self.releases.base} is full: {plain(error)}") from None
+        except Refused as error:
+            if error.kind == "no-space":
+                self._clean_up()
+            raise
+        finally:
+            self.inodes.save()
+            tree.close()
+
+    # reasons not to copy --------------------------------------------------------------------------------------------
+
+    def _last(self) -> Optional[Answer]:
+        current = self.releases.current()
+        for name in ([current] if current else []) + self.releases.names()[::-1]:
+            record = self.releases.record(name)
+            if record is not None:
+                return record
+        return None
+
+    def _suspect_totals(self) -> None:
+        """A source that is nearly empty is a source in trouble, not a new version (C7)."""
+        last, most = self._last(), self.args.get("max_loss_percent", 20)
+        if not self.args["files"] and most < 100:
+            raise Refused("source-suspect", f"{self.args['source']} has no file at all")
+        if last is None:
+            return
+        for what in ("files", "bytes"):
+            loss = 100.0 * (last[what] - self.args[what]) / last[what] if last[what] else 0.0
+            if loss > most:
+                sentence = (
+                    f"{self.args['source']} has {self.args[what]} {what}, the last verified copy has {last[what]}"
+                )
+                raise Refused("source-suspect", f"{sentence}: {loss:.1f} % fewer, allowed are {most:g} %")
+
+    def _suspect_paths(self, wanted: Manifest) -> None:
+        """As many files under other names are a loss too."""
+        last, most = self._last(), self.args.get("max_loss_percent", 20)
+        try:
+            with open(os.path.join(self.work.places.manifests, last["digest"] if last else ""), "rb") as file:
+                before = Manifest.parse(file.read())
+        except (OSError, ValueError):
+            return
+        lost = {record.split(b" ", 4)[4] for record in before.records - wanted.records if record[:1] == b"f"}
+        gone = len(lost - {record.split(b" ", 4)[4] for record in wanted.records - before.records})
+        loss = 100.0 * gone / before.files if before.files else 0.0
+        if loss > most:
+            sentence = f"{gone} of {before.files} files of the last verified copy are gone from {self.args['source']}"
+            raise Refused("source-suspect", f"{sentence}: {loss:.1f} %, allowed are {most:g} %")
+
+    def _room_for(self, missing: Dict[bytes, Entry]) -> None:
+        """Known before, not found out at the last file (C3)."""
+        disk = os.statvfs(self.releases.base)
+        block = disk.f_frsize
+        need = sum(-(-entry.size // block) for entry in missing.values()) * block
+        free, inodes = disk.f_bavail * block, disk.f_favail if disk.f_files else 1 << 60
+        if need > free or len(missing) > inodes:
+            sentence = f"the copy needs {size_text(need)} in {len(missing)} files more"
+            raise Refused(
+                "no-space", f"{sentence}; {self.releases.base} has {size_text(free)} free, and room for {inodes} files"
+            )
+
+    def _clean_up(self) -> None:
+        for path in (self.releases.incoming, self.releases.staging):
+            remove_tree(path)
+
+    # what is there already ------------------------------------------------------------------------------------------
+
+    def _ready_release(self) -> Optional[str]:
+        """A release that has the wanted content and still is as it was verified."""
+        current = self.releases.current()
+        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
+        for name in names:
+            record = self.releases.record(name)
+            if record is not None and record["digest"] == self.args["digest"]:
+                self.work.progress(phase="checking", release=name)
+                if self.releases.is_intact(self.work, name, self.inodes):
+                    return name
+                self.work.places.log(f"{self.releases.base}/{name} isn't as it was verified: it is made anew")
+        return None
+
+    def _base(self) -> Optional[str]:
+        """The folder that becomes the new release: what an interrupted copy left, else the oldest release, else none.
+
+        Turning an old release into the new one touches only what differs between the two; making all links anew and
+        removing an old release would touch every file twice, and its ctime, by which we know what it contains.
+        """
+        if os.path.isdir(self.releases.staging):
+            return self.releases.staging
+        names, current = self.releases.names(), self.releases.current()
+        old = [name for name in names if name != current]
+        return f"{self.releases.base}/{old[0]}" if old and len(names) >= self.keep > 1 else None
+
+    def _stage(self, base: Optional[str], tree: Optional[Tree]) -> Tree:
+        """Where no visitor comes, and nobody but us."""
+        staging = self.releases.staging
+        os.makedirs(self.releases.base, mode=0o755, exist_ok=True)
+        if base is None:
+            os.mkdir(staging, 0o700)
+        elif base != staging:
+            self.releases.forget(os.path.basename(base))
+            os.rename(base, staging)
+        os.chmod(staging, 0o700)
+        os.chown(staging, 0, 0)
+        return tree or Tree(staging)
+
+    def _reuse(self, tree: Tree, there: Optional[Listing], wanted: Manifest) -> Dict[bytes, Entry]:
+        """Keep what is right in the staged tree, remove the rest, link what others have; the files then missing."""
+        right = set(wanted.top)
+        if there is not None:
+            wrong = []
+            folders = {record.split(b" ", 4)[4]: record for record in wanted.records if record[:1] == b"d"}
+            for path, (record, is_folder) in there.paths.items():
+                if record in wanted.records:
+                    right.add(record)
+                elif is_folder and path in folders:
+                    right.add(folders[path])  # its mode and owner are set in the end
+                else:
+                    wrong.append((path, is_folder))
+            for path, is_folder in reversed(wrong):  # children come after their parents
+                tree.remove(path, is_folder)
+            self.removed = len(wrong)
+            tree.forget()
+        missing = {}
+        sources = self._link_sources()
+        for path, entry in sorted(map(entry_of, wanted.records - right)):
+            fd, name = tree.place(path)
+            if entry.kind == FOLDER:
+                os.mkdir(name, 0o700, dir_fd=fd)
+            elif entry.kind == SYMLINK:
+                os.symlink(entry.mark, name, dir_fd=fd)
+                os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
+            elif not self._link(sources, fd, name, path, entry):
+                missing[path] = entry
+            self.work.progress(phase="comparing", linked=self.linked, missing=len(missing))
+        for source in sources:
+            source.close()
+        return missing
+
+    def _mark(self, tree: Tree, path: bytes, info: os.stat_result) -> Optional[bytes]:
+        """The SHA-256 of a file of ours: known, or read now."""
+        mark = self.inodes.get(info)
+        if mark is None:
+            fd = tree.read(path)
+            try:
+                mark = sha256_of(fd, info.st_size)
+            finally:
+                os.close(fd)
+            after = tree.stat(path)
+            if after is None or after.st_ctime_ns != info.st_ctime_ns:
+                return None
+            self.inodes.put(info, mark)
+        return mark
+
+    def _link_sources(self) -> List[Tree]:
+        current = self.releases.current()
+        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
+        found = [Tree(f"{self.releases.base}/{name}") for name in names]
+        if os.path.isdir(self.releases.live) and not os.path.islink(self.releases.live):
+            found.append(Tree(self.releases.live))
+        return found
+
+    def _link(self, sources: List[Tree], fd: int, name: bytes, path: bytes, entry: Entry) -> bool:
+        for source in sources:
+            info = source.stat(path)
+            if (
+                info is None
+                or info.st_size != entry.size
+                or info.st_mode != entry.mode | stat.S_IFREG
+                or (info.st_uid, info.st_gid) != self.owner
+                or self._mark(source, path, info) != entry.mark
+            ):
+                continue
+            other, its_name = source.place(path)
+            try:
+                os.link(its_name, name, src_dir_fd=other, dst_dir_fd=fd, follow_symlinks=False)
+            except OSError:
+                continue  # too many links, or another file system: it is fetched
+            after = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if (after.st_ino, after.st_size, after.st_mtime_ns) != (info.st_ino, info.st_size, info.st_mtime_ns):
+                os.unlink(name, dir_fd=fd)  # somebody put another file there between the two looks
+                continue
+            self.inodes.put(after, entry.mark)  # linking changed its ctime
+            self.linked += 1
+            return True
+        return False
+
+    # what must be fetched -------------------------------------------------------------------------------------------
+
+    def _fetch(self, pull: Pull, tree: Tree, missing: Dict[bytes, Entry]) -> None:
+        """Fetch files into a folder of the unprivileged user, and take each over as it arrives and is found right."""
+        user = content_user(self.work.policy)
+        os.makedirs(self.releases.incoming, mode=0o700, exist_ok=True)
+        if user is not None:
+            os.chown(self.releases.incoming, *user)
+        incoming = Tree(self.releases.incoming)
+        left = dict(missing)
+        wrong: Dict[bytes, str] = {}
+
+        def take(path: bytes) -> bool:
+            """Whether nothing more is to be waited for."""
+            entry = left.get(path)
+            if entry is None:
+                return True
+            why = self._take_over(incoming, tree, path, entry, user)
+            if why == "":
+                return False
+            if why is None:
+                self.fetched += 1
+                self.fetched_bytes += entry.size
+            else:
+                wrong[path] = why
+            del left[path]
+            return True
+
+        try:
+            for path in [path for path, info in incoming.walk() if stat.S_ISREG(info.st_mode)]:
+                take(path)  # what an interrupted copy had fetched
+            left.update((path, missing[path]) for path in wrong)
+            wrong.clear()
+            if left:
+                options = ["--out-format=%n"]
+                if len(left) < self.args["files"]:
+                    options += ["--from0", "--no-implied-dirs", f"--files-from={pull.put_list(left)}"]
+                else:
+                    options += ["-r"]  # all of it: so rsync sends the first file before it has seen the last
+                process = pull.start(options, f"content/{name_of(self.args['path'])}/", self.releases.incoming)
+                said = self._listen(process, take)
+                for path in list(left):
+                    take(path)
+                self._judge(process.returncode, said, left, wrong)
+        finally:
+            incoming.clear()
+            incoming.close()
+            os.rmdir(self.releases.incoming)
+
+    def _listen(self, process: "subprocess.Popen[bytes]", take: Callable[[bytes], bool]) -> str:
+        """Read what rsync says until it ends, and work on the files that it names meanwhile."""
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        pipe, rest, names, said = process.stdout.fileno(), b"", collections.deque(), b""  # type: ignore[var-annotated]
+        ended, taken = False, 0
+        while True:
+            # Not before every file: rsync's pipe holds hundreds of names, and asking for more costs what a rename does.
+            look = not ended and (not names or taken >= 32)
+            if look and select.select([pipe], [], [], 0 if names else 0.2)[0]:
+                data = os.read(pipe, 65536)
+                ended = not data
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"rsync") or b"rsync error" in line:
+                        said = (said + line + b"\n")[-4000:]
+                    else:
+                        names.append(ESCAPED.sub(unescaped, line) if b"\\#" in line else line)
+                taken = 0
+            elif names and not take(names[0]) and not ended:
+                time.sleep(0.002)  # named a moment before it gets its name
+                taken = 32
+            elif names:
+                names.popleft()
+                taken = taken + 1 if taken < 32 else 1
+            if not names and ended:
+                break
+            self.work.progress(phase="copying", files=self.fetched, bytes=self.fetched_bytes)
+        process.stdout.close()
+        process.wait()
+        return said.decode("utf-8", "replace").strip()
+
+    def _take_over(
+        self, incoming: Tree, tree: Tree, path: bytes, entry: Entry, user: Optional[Tuple[int, int]]
+    ) -> Optional[str]:
+        """Move a fetched file into the release if it is right. None: done; "": not there yet; else: why not."""
+        try:
+            here, name = incoming.place(path)
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+        except OSError:
+            return ""
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or user is not None and info.st_uid != user[0]:
+            os.close(fd)
+            os.unlink(
+                name, dir_fd=here
+            )  # or rsync would find it good: it may be ours, from a copy that was interrupted
+            return "it isn't a file of its own"
+        try:
+            os.fchown(fd, *self.owner)  # from here on the one who fetched it can't change it
+            if info.st_size != entry.size or sha256_of(fd, entry.size) != entry.mark:
+                os.unlink(name, dir_fd=here)
+                return "its content isn't what the manifest says"
+            there, _ = tree.place(path)
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            info = os.fstat(fd)
+            if info.st_mode & 0o7777 != entry.mode:  # rsync gives new files the source's, so mostly it is right
+                os.fchmod(fd, entry.mode)
+                info = os.fstat(fd)
+            self.inodes.put(info, entry.mark)
+        finally:
+            os.close(fd)
+        return None
+
+    def _judge(self, code: int, said: str, left: Iterable[bytes], wrong: Dict[bytes, str]) -> None:
+        """What it means that rsync ended so."""
+        absent = list(left)
+        if not absent and not wrong:
+            return
+        if "No space left" in said or "Disk quota" in said:
+            raise Failed("no-space", f"the disk of {self.releases.base} is full: {said[-300:]}")
+        if "Permission denied" in said:
+            raise Failed("source-unreadable", f"{self.args['source']} doesn't give all of it: {said[-500:]}")
+        if code not in (0, 23, 24):
+            raise Failed("copy-broken", f"rsync ended with {code} and {len(absent)} files are missing: {said[-500:]}")
+        named = ", ".join(shown(path) for path in (list(wrong) + absent)[:10])
+        sentence = f"{len(wrong)} files changed and {len(absent)} vanished at {self.args['source']} since its manifest"
+        raise Failed("changed-during-copy", f"{sentence}: {named}")
+
+    # the end --------------------------------------------------------------------------------------------------------
+
+    def _finish_folders(self, tree: Tree, wanted: Manifest, there: Optional[Listing]) -> None:
+        """Owner and mode of the folders that were made or are the top, deepest first."""
+        good = there.manifest.records - {b"d 700 0 - ."} if there is not None else frozenset()
+        folders = [entry_of(record) for record in wanted.records - good if record[:1] == b"d"]
+        folders += [entry_of(record) for record in wanted.top]
+        for path, entry in sorted(folders, reverse=True):
+            fd = tree.folder(b"" if path == b"." else path)
+            os.fchown(fd, *self.owner)
+            os.fchmod(fd, entry.mode)
+
+    def _name(self, text: bytes, tree: Tree) -> str:
+        """Give the staged tree its name; from here on it is a release."""
+        now = time.time()
+        stamp = "{}.{:03d}Z".format(time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)), int(now % 1 * 1000))
+        name = "{}-{}".format(stamp, self.args["digest"][:8])
+        store_manifest(self.work, self.args["digest"], text)
+        self.releases.write_record(name, {
+            "release": name, "digest": self.args["digest"], "files": self.args["files"], "bytes": self.args["bytes"],
+            "verified_at": utc_text(now), "source": self.args["source"], "source_digest_at": utc_text(now),
+            "on_disk": False, "boot_id": boot_id(),
+        })  # fmt: skip
+        os.rename(self.releases.staging, f"{self.releases.base}/{name}")
+        self.work.afterwards = lambda: self._to_disk(name)
+        return name
+
+    def _to_disk(self, name: str) -> None:
+        """Wait for the disk when nobody waits for us. A power cut before that leaves a release without a digest."""
+        top = os.open(f"{self.releases.base}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        if libc.syncfs(top):
+            self.work.places.log(f"{self.releases.base}/{name} can't be written out: {os.strerror(ctypes.get_errno())}")
+        elif self.releases.record(name):
+            self.releases.write_record(name, dict(self.releases.record(name) or {}, on_disk=True))
+        os.close(top)
+
+    def _serve(self, name: str, changed: bool) -> Answer:
+        switched = False
+        if self.args.get("switch", True) and self.releases.current() != name:
+            self.work.begin()
+            self.work.in_time()
+            self.releases.switch(name)
+            switched = True
+        if changed or switched:
+            self._prune()
+        elif self.releases.record(name):
+            record = dict(self.releases.record(name) or {}, verified_at=utc_text(time.time()), boot_id=boot_id())
+            self.releases.write_record(name, record)
+        self.inodes.save()
+        return dict(
+            self.releases.described(name), changed=changed, switched=switched, fetched_files=self.fetched,
+            fetched_bytes=self.fetched_bytes, linked=self.linked, removed=self.removed,
+            seconds=time.monotonic() - self.began,
+        )  # fmt: skip
+
+    def _prune(self) -> None:
+        """Keep the newest releases, and what is served in any case."""
+        current = self.releases.current()
+        others = [name for name in self.releases.names() if name != current]
+        for name in others[: max(0, len(others) + 1 - self.keep)]:
+            self.releases.forget(name)
+            remove_tree(f"{self.releases.base}/{name}")
+
+
+def change_content(work: Work, args: Args) -> Answer:
+    """Make a path what its source has."""
+    return Copy(work, args).run()
+
+
+ASKS = {"content": Verb(ask_content, {"path": text(4096)}, {"verify": flag})}
+
+
+SLOW_ASKS = {"content": 600.0}
+
+
+CHANGES = {
+    "content": Verb(
+        change_content,
+        {
+            "path": text(4096),
+            "want": among("synced"),
+            "source": text(100),
+            "digest": digest,
+            "files": is_int,
+            "bytes": is_int,
+        },
+        {"keep": between(1, 100), "max_loss_percent": between(0, 100), "switch": flag},
+    )
+}
