@@ -41,13 +41,13 @@ def _show(found: Json) -> None:
     for problem in sorted(found["problems"], key=lambda one: ("stops", "loss", "hint").index(one["severity"])):
         click.echo(f"  {coloured(problem['severity'])}: {problem['text']}")
     if found["forecast"] is not None:
-        _show_forecast(found["forecast"])
+        _show_forecast(found["forecast"], "" if found["ready"] else "once that is mended, ")
     if found["asked_at"]:
         click.echo(f"  asked {ago(found['asked_at'])} ago")
 
 
-def _show_forecast(told: Json) -> None:
-    click.echo(f"  back in {span(told['rto_seconds'])}, at worst in {span(told['rto_worst_seconds'])}:")
+def _show_forecast(told: Json, when: str) -> None:
+    click.echo(f"  {when}back in {span(told['rto_seconds'])}, at worst in {span(told['rto_worst_seconds'])}:")
     width = max((len(part["name"]) for part in told["parts"]), default=0)
     for part in told["parts"]:
         ahead = {True: "done ahead; ", False: "not done ahead; ", None: ""}[part["ahead"]]

@@ -109,7 +109,7 @@ def _site(console: Console, site: Json) -> None:
 
 def _foretold(plan: Json) -> str:
     """How long its recovery would take, and how much would be lost, in one cell."""
-    if plan["rto_seconds"] is None:
+    if plan["rto_seconds"] is None or not plan["ready"]:
         return "-"
     lost = f", loses {span(plan['rpo_seconds'])}" if plan["rpo_seconds"] >= 1 else ""
     return f"back in {span(plan['rto_seconds'])}{lost}"

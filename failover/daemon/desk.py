@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXPLAIN_BACK = 20_000
 FORECASTS_BACK = 500
+VERDICTS_BACK = 200
 SWITCH, RECOVER = "switch", "recover"
 
 
@@ -76,7 +77,7 @@ class TheDesk:
         found = [run for run in fold_runs(self._journal.events(run=number)) if run.site == house.name]
         if not found:
             raise NotFound(f"there is no run {number} of {house.name}")
-        return {**views.run_view(found[0]), "forecast": beside_view(self._foretold(found[0]), found[0])}
+        return {**views.run_view(found[0]), "forecast": self._beside(house, found[0])}
 
     def ready(self, site: str | None, plan: str | None) -> Json:
         """See :class:`~failover.console.desk.Desk`."""
@@ -86,6 +87,15 @@ class TheDesk:
             raise NotFound(f"there is no plan {plan!r}; there are {', '.join(known) or 'none'}")
         plans = [ready_view(house.monitor, name, now) for name in ([plan] if plan is not None else known)]
         return {"site": house.name, "title": house.title, "now": views.moment(now), "plans": plans}
+
+    def _beside(self, house: House, run: RunView) -> Json | None:
+        plan = house.monitor.setup.plans.get(run.plan)
+        checks = plan.condition.checks if plan is not None and plan.condition is not None else ()
+        looks = self._journal.events(
+            site=run.site, kinds=["verdict.changed"], until=run.opened_at, newest_first=True, limit=VERDICTS_BACK
+        )
+        failed = (one.at for one in looks if one.data["check"] in checks and one.data["was"] == Standing.UP)
+        return beside_view(self._foretold(run), run, next(failed, None))
 
     def _foretold(self, run: RunView) -> Event | None:
         """The newest forecast of the run's plan from before the run."""

@@ -73,8 +73,12 @@ def _forecast(found: Forecast, now: datetime) -> Json:
     }
 
 
-def beside_view(told: Event | None, run: RunView) -> Json | None:
-    """What was foretold before a run, beside what it took; None where nothing was foretold."""
+def beside_view(told: Event | None, run: RunView, first_failed: datetime | None) -> Json | None:
+    """What was foretold before a run, beside what it took; None where nothing was foretold.
+
+    ``first_failed`` is when the first look failed, for a run that the daemon began; the failure itself was up to one
+    interval of the check before.
+    """
     if told is None:
         return None
     measured = {
@@ -83,12 +87,15 @@ def beside_view(told: Event | None, run: RunView) -> Json | None:
         for step in run.steps
         if step.done_at is not None
     }
+    if first_failed is not None and run.automatic:
+        measured[0] = max(0.0, (run.opened_at - first_failed).total_seconds())
     rows = beside(told.data, [step.title for step in run.steps], measured)
     return {
         "event": told.seq,
         "foretold_at": _moment(told.at),
         "rto_seconds": told.data["rto_seconds"],
         "rpo_seconds": told.data["rpo_seconds"],
+        "rpo_worst_seconds": told.data["rpo_worst_seconds"],
         "rows": [
             {"name": row.name, "predicted_seconds": row.predicted_seconds, "measured_seconds": row.measured_seconds}
             for row in rows

@@ -53,7 +53,7 @@ def _site(house: House) -> SiteSnapshot:
         holders=dict(view.holders),
         addresses={one.name: (str(one.place), one.held_by) for one in monitor.addresses},
         plans={
-            name: _plan(monitor.readiness.known.get(name), plan, decisions.get(name), now)
+            name: _plan(monitor.readiness.known.get(name), plan, decisions.get(name), setup.ready_every, now)
             for name, plan in setup.plans.items()
         },
         incidents=Counter(one.severity for one in view.incidents.open),
@@ -66,7 +66,7 @@ def _site(house: House) -> SiteSnapshot:
 
 
 def _plan(
-    found: PlanReady | None, plan: Plan, decided: tuple[Decision, datetime] | None, now: datetime
+    found: PlanReady | None, plan: Plan, decided: tuple[Decision, datetime] | None, every: float, now: datetime
 ) -> PlanSnapshot:
     told = found.forecast if found else None
     return PlanSnapshot(
@@ -74,6 +74,7 @@ def _plan(
         mode=str(plan.mode),
         action=str(decided[0].action) if decided else "nothing",
         asked_at=found.at if found else None,
+        asked_every=every,
         problems=Counter(problem.severity for problem in found.problems) if found else {},
         rto_seconds=told.rto_seconds if told else None,
         rto_worst_seconds=told.rto_worst_seconds if told else None,

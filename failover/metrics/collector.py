@@ -184,6 +184,8 @@ def _plans(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
     asked = [((site, name), _stamp(plan.asked_at)) for site, name, plan in plans if plan.asked_at is not None]
     says = "When it was last asked whether the plan would work."
     yield _gauge("plan_ready_last_asked_timestamp_seconds", says, ("site", "plan"), asked)
+    every = [((site, name), plan.asked_every) for site, name, plan in plans]
+    yield _gauge("plan_ready_interval_seconds", "Time from one such question to the next.", ("site", "plan"), every)
     weights = [
         ((site, name, each), float(plan.problems.get(each, 0))) for site, name, plan in plans for each in WEIGHTS
     ]

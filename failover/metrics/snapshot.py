@@ -18,6 +18,8 @@ class PlanSnapshot:
     action: str
     asked_at: datetime | None = None
     """When its readiness was last asked."""
+    asked_every: float = 60.0
+    """Seconds from one time to the next."""
     problems: Mapping[str, int] = field(default_factory=dict)
     """How many there are, by severity: ``stops loss hint``."""
     rto_seconds: float | None = None

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from failover.journal.measured import Measure, Measures
-from failover.model import format_span
 from failover.recover.work import Basis, Like, Told, Waits, Work
 
 SLOWEST_BYTES_PER_SECOND = 20e6
@@ -176,6 +175,9 @@ def _age(moment: datetime, now: datetime) -> float:
 # beside what came -----------------------------------------------------------------------------------------------------
 
 
+DETECTION, TOGETHER = "detection", "what was measured, together"
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What was foretold of one part, beside what was measured."""
@@ -208,12 +210,12 @@ def _label(part: Part) -> str:
 
 
 def beside(data: Mapping[str, Any], titles: Sequence[str], measured: Mapping[int, float]) -> list[Beside]:
-    """The forecast that held when a run began, step by step beside the run's own times, and in the end their sums.
+    """The forecast that held when a run began, part by part beside the run's own times, and in the end their sums.
 
     Args:
         data: of the newest ``plan.forecast`` before the run.
         titles: of the run's steps, in their order.
-        measured: seconds by the step's number, of those that were done.
+        measured: seconds by the step's number, of those that were done; by 0 from the first failed look to the run.
     """
     steps: Mapping[str, int] = data.get("steps") or {}
     predicted: dict[int, float] = {}
@@ -221,16 +223,10 @@ def beside(data: Mapping[str, Any], titles: Sequence[str], measured: Mapping[int
         number = int(steps.get(name, 0))
         predicted[number] = predicted.get(number, 0.0) + float(seconds)
     rows = [
-        Beside(f"{number}. {title}", predicted.get(number), measured.get(number))
-        for number, title in enumerate(titles, start=1)
+        Beside(f"{number}. {title}" if number else title, predicted.get(number), measured.get(number))
+        for number, title in enumerate((DETECTION, *titles))
+        if number or 0 in predicted
     ]
     both = [number for number in predicted if number in measured]
-    total = Beside("the steps together", sum(predicted[n] for n in both), sum(measured[n] for n in both))
+    total = Beside(TOGETHER, sum(predicted[n] for n in both), sum(measured[n] for n in both))
     return [*rows, total] if both else rows
-
-
-def in_words(found: Forecast, now: datetime) -> str:
-    """``back in 1.3 s (at worst 12 s), losing nothing``."""
-    lost = found.rpo_seconds(now)
-    said = f"losing {format_span(lost)}" if lost >= 1 else "losing nothing"
-    return f"back in {format_span(found.rto_seconds)} (at worst {format_span(found.rto_worst_seconds)}), {said}"

@@ -115,6 +115,8 @@ CASES: Sequence[Case] = (
     ("FailoverAddressTwice", "failover_address_holders", {}, "2", 1),
     ("FailoverMonitorBlind", "failover_witness_seen", {}, "0", 4),
     ("FailoverPlanNotReady", "failover_plan_ready", {}, "0", 12),
+    ("FailoverPlanWithLoss", "failover_plan_problems", {"severity": "loss"}, "1", 63),
+    ("FailoverReadinessStale", "failover_plan_ready_last_asked_timestamp_seconds", {}, "0", 17),
     ("FailoverServerUnreachable", "failover_server_reachable", {"server": "web"}, "0", 7),
     ("FailoverContentStale", "failover_content_last_verified_timestamp_seconds", {"server": "web-backup"}, "0", 380),
     ("FailoverChannelFailing", "failover_channel_up", {}, "0", 12),
