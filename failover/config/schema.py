@@ -22,6 +22,8 @@ ONE_OR_MANY = (
     ("HttpExpect", "not_contains"),
     ("FenceSettings", "off"),
     ("FenceSettings", "status"),
+    ("DatabaseSet", "at"),
+    ("FilesSet", "at"),
 )
 """Lists that may be written as their only item."""
 

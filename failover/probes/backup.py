@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -34,11 +34,11 @@ class BackupProbe(Probe):
     keep_days: int | None = Field(
         default=None, ge=1, le=400, description="Each of so many last days has a good backup, once the set is that old."
     )
-    verified_within: Span | None = Field(
-        default=None, gt=0, description="The newest good backup was read to its end, checksum and all, this recently."
+    verified_within: Annotated[Span, Field(gt=0)] | None = Field(
+        default=None, description="The newest good backup was read to its end, checksum and all, this recently."
     )
-    restore_tested_within: Span | None = Field(
-        default=None, gt=0, description="A backup of the set was restored to try it this recently."
+    restore_tested_within: Annotated[Span, Field(gt=0)] | None = Field(
+        default=None, description="A backup of the set was restored to try it this recently."
     )
 
     async def look(self, sight: Sight) -> Seen:
