@@ -1,0 +1,347 @@
+"""PostgreSQL 10 and later as it stands: what is there, who is connected, renaming, keeping writes out.
+
+Through its own client programs, as a role that may create databases and is a member of the database's owner. No
+superuser is needed.
+
+Renaming keeps new connections out by itself: it holds the lock that every new connection waits for, up to five seconds
+while those that are there leave (``CountOtherDBBackends``). So nothing is left switched off when we are killed midway.
+"""
+
+import json
+import os
+import re
+import subprocess
+import time
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from . import core, ports
+from .client import Client, end, in_one_line, trouble
+from .core import TOOL_SECONDS, Answer, Work
+from .engine import NOTE, Down, Engine
+
+EXCHANGE_TRIES = 4
+OTHERS = "datname = {} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+MAY_END = (
+    "NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = usesysid AND r.rolsuper)"
+    " AND (pg_has_role(current_user, usesysid, 'USAGE') OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE'))"
+)
+TABLES = (
+    "SELECT n.nspname AS schema, c.relname AS table FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+    " AND n.nspname NOT LIKE 'pg\\_toast%' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid ="
+    " 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1, 2"
+)
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def literal(text: str) -> str:
+    """A string."""
+    return "'{}'".format(text.replace("'", "''")) if "\\" not in text else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return "E'{}'".format(text.replace("\\", "\\\\").replace("'", "''"))
+
+
+def major(version: str) -> Tuple[int, ...]:
+    """What has to be equal for a cluster's files, and not older for a dump: 15 of 15.18, 9.6 of 9.6.24."""
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
+    return tuple(numbers[:1] if numbers[:1] >= [10] else numbers)
+
+
+def programs_folder(wanted: Optional[Tuple[int, ...]], program: str) -> Optional[str]:
+    """Where the programs of a major version lie, or of the newest; not the wrappers on PATH, which take longer."""
+    found = []
+    for base in ("/usr/lib/postgresql", "/usr"):
+        for name in os.listdir(base) if os.path.isdir(base) else []:
+            version = name if base != "/usr" else name[6:] if name.startswith("pgsql-") else ""
+            path = f"{base}/{name}/bin"
+            if re.match(r"\d+(\.\d+)?\Z", version) and os.access(f"{path}/{program}", os.X_OK):
+                found.append((major(version), path))
+    if wanted is not None:
+        return next((path for version, path in found if version == wanted), None)
+    return max(found)[1] if found else None
+
+
+class PostgreSQLServer(Engine):
+    """See :class:`Engine`."""
+
+    engine = "postgresql"
+    maintenance = "postgres"
+
+    def __init__(self, work: Work, entry: Answer, client: Client) -> None:
+        super().__init__(work, entry, client)
+        self._passes: Optional[str] = None
+        self._version: Optional[str] = None
+        self._folder = programs_folder(None, "psql")
+
+    # talking --------------------------------------------------------------------------------------------------------
+
+    def program(self, name: str) -> str:
+        """A client program, of the server's own version where that is known and installed."""
+        if self._version is not None:
+            own = programs_folder(major(self._version), name)
+            if own is not None:
+                return f"{own}/{name}"
+        return f"{self._folder}/{name}" if self._folder and os.path.exists(f"{self._folder}/{name}") else name
+
+    def environment(self, within: float = 0.0) -> Dict[str, str]:
+        """Of a client program: where the password is, and how long an order may take at the server."""
+        if self._passes is None:
+            password = re.sub(r"([\\:])", r"\\\1", self.password())
+            self._passes = self.client.put("pgpass", f"*:*:*:*:{password}\n")
+        options = ["-c", "default_transaction_read_only=off", "-c", "client_min_messages=warning"]
+        options += ["-c", f"statement_timeout={int(within * 1000)}", "-c", "lock_timeout=10s"] if within else []
+        return {
+            "PGPASSFILE": self._passes, "PGCONNECT_TIMEOUT": "5", "PGAPPNAME": "failover", "PGOPTIONS": " ".join(options),
+            "PGCLIENTENCODING": "UTF8",
+        }  # fmt: skip
+
+    def place(self) -> List[str]:
+        """Where the server is, as arguments."""
+        return ["--host", self.host, "--port", str(self.port), "--username", self.user, "--no-password"]
+
+    def psql(self, of: str) -> List[str]:
+        """The command line of psql; orders come in on its standard input."""
+        return [self.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"] + self.place() + [
+            "--dbname", of, "--file=-"
+        ]  # fmt: skip
+
+    def sql(self, orders: str, of: str = "", within: float = TOOL_SECONDS) -> str:
+        """Carry out orders; what they answer.
+
+        Raises:
+            Down: the server doesn't answer.
+            Failed, Refused: ``database-refused``, with its words.
+        """
+        within = self.work.left(within)
+        said = self.client.run(
+            self.psql(of or self.maintenance), orders.encode(), self.environment(within), within + 6, alone=True
+        )
+        if said.code == 0:
+            return said.out
+        words = in_one_line(re.sub(r"psql:<stdin>:\d+: ", "", said.err))
+        if said.code == 2:
+            raise Down(words)
+        raise trouble(self.work, "database-refused", words)
+
+    def rows(self, query: str, of: str = "", within: float = TOOL_SECONDS) -> List[Answer]:
+        """The rows of a query."""
+        text = self.sql(f"SELECT coalesce(json_agg(x), '[]') FROM ({query}) x;", of, within)
+        found: List[Answer] = json.loads(text)
+        return found
+
+    # asking ---------------------------------------------------------------------------------------------------------
+
+    def version(self) -> str:
+        """See :class:`Engine`."""
+        if self._version is None:
+            self._version = self.sql("SHOW server_version;").split()[0]
+        return self._version
+
+    def databases(self) -> List[Answer]:
+        """See :class:`Engine`."""
+        query = (
+            "SELECT d.datname AS name, CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid)"
+            " END AS bytes, shobj_description(d.oid, 'pg_database') AS note, (SELECT count(*) FROM pg_stat_activity a"
+            " WHERE a.datid = d.oid AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend') AS connections"
+            " FROM pg_database d WHERE d.datname = {} OR d.datname LIKE {} ORDER BY 1"
+        ).format(literal(self.name), literal(self.name.replace("_", "\\_") + "\\_\\_%"))
+        found = [entry for entry in self.rows(query) if entry["name"] == self.name or self._is_ours(entry["name"])]
+        return [dict(entry, note=self._noted(entry["note"])) for entry in found]
+
+    def _is_ours(self, name: str) -> bool:
+        return self.is_restored(name) or self.is_kept(name)
+
+    def _noted(self, comment: Optional[str]) -> Answer:
+        if comment is not None and comment.startswith(NOTE):
+            try:
+                found = json.loads(comment[len(NOTE) :])
+                return dict(found) if isinstance(found, dict) else {}
+            except ValueError:
+                pass
+        return {"comment": comment} if comment else {}
+
+    def _comment(self, of: str, note: Answer) -> str:
+        text = note.get("comment") if set(note) <= {"comment"} else NOTE + json.dumps(note, sort_keys=True)
+        return "COMMENT ON DATABASE {} IS {};".format(quoted(of), literal(text) if text else "NULL")
+
+    def set_note(self, of: str, note: Answer) -> None:
+        """See :class:`Engine`. It is the database's comment, so that it goes where the database goes."""
+        self.sql(self._comment(of, note))
+
+    def read_only(self, of: str) -> bool:
+        """See :class:`Engine`."""
+        query = (
+            "SELECT pg_is_in_recovery() OR NOT has_database_privilege({owner}, d.oid, 'CONNECT') OR coalesce('{setting}'"
+            " = ANY (s.setconfig), false) AS is FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase ="
+            " d.oid AND s.setrole = 0 WHERE d.datname = {of}"
+        ).format(owner=literal(self.owner), setting="default_transaction_read_only=on", of=literal(of))
+        return any(row["is"] for row in self.rows(query))
+
+    def set_read_only(self, of: str, on: bool, closed: bool = False) -> None:
+        """See :class:`Engine`. Every new session begins read-only; ``closed`` keeps all but us from connecting too."""
+        found = self.found(of)
+        if found is None:
+            raise trouble(self.work, "no-database", f"there is no database {of}")
+        note, name = dict(found["note"]), quoted(of)
+        orders = ["BEGIN;"]
+        if on:
+            orders.append(f"ALTER DATABASE {name} SET default_transaction_read_only = on;")
+            if closed:
+                if "connect" not in note:
+                    note["connect"] = self._let_in(of)
+                orders += [f"REVOKE CONNECT ON DATABASE {name} FROM {self._who(role)};" for role in note["connect"]]
+                orders += [f"GRANT CONNECT ON DATABASE {name} TO {quoted(self.user)};", self._comment(of, note)]
+        else:
+            orders.append(f"ALTER DATABASE {name} RESET default_transaction_read_only;")
+            if "connect" in note:
+                were = note.pop("connect")
+                orders.append(f"REVOKE CONNECT ON DATABASE {name} FROM {quoted(self.user)};")
+                orders += [f"GRANT CONNECT ON DATABASE {name} TO {self._who(role)};" for role in were]
+                orders.append(self._comment(of, note))
+        self.sql("\n".join([*orders, "COMMIT;"]))
+        stay = self.end_connections(of)
+        if stay and on:
+            raise trouble(self.work, "in-use", f"{of} begins read-only now, but {'; '.join(stay)} can still write")
+        if not self.read_only(of) == on:
+            raise trouble(self.work, "not-so", f"{of} still isn't {'read-only' if on else 'open to writes'}")
+
+    def _let_in(self, of: str) -> List[str]:
+        """The roles that may connect, "" for all."""
+        query = (
+            "SELECT CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END AS role FROM pg_database d,"
+            " aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
+            f" WHERE d.datname = {literal(of)} AND a.privilege_type = 'CONNECT' ORDER BY 1"
+        )
+        return [row["role"] for row in self.rows(query)]
+
+    @staticmethod
+    def _who(role: str) -> str:
+        return quoted(role) if role else "PUBLIC"
+
+    def tables(self, of: str) -> Dict[str, int]:
+        """See :class:`Engine`."""
+        found = self.rows(TABLES, of)
+        counts = [
+            "SELECT count(*) FROM ONLY {}.{};".format(quoted(row["schema"]), quoted(row["table"])) for row in found
+        ]
+        orders = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\nSET row_security = off;\n{}\nCOMMIT;"
+        numbers = self.sql(orders.format("\n".join(counts)), of, core.LONGEST_SECONDS).split() if found else []
+        names = ["{}.{}".format(row["schema"], row["table"]) for row in found]
+        return dict(zip(names, map(int, numbers)))
+
+    def query(self, sql: str, of: str) -> Any:
+        """See :class:`Engine`."""
+        orders = "BEGIN READ ONLY;\nSET LOCAL ROLE {};\n{};\nROLLBACK;".format(quoted(self.owner), sql.rstrip("; \n"))
+        lines = self.sql(orders, of, core.LONGEST_SECONDS).split("\n")
+        return lines[0].split("|")[0] if lines[0] else None
+
+    def analyze(self, of: str) -> None:
+        """See :class:`Engine`. By name, since the system's own tables are the superuser's."""
+        names = ["{}.{}".format(quoted(row["schema"]), quoted(row["table"])) for row in self.rows(TABLES, of)]
+        self.sql("\n".join(f"ANALYZE {name};" for name in names), of, core.LONGEST_SECONDS)
+
+    def data_folder(self) -> Optional[str]:
+        """See :class:`Engine`. The server works in it; the role may not ask for it."""
+        try:
+            return next((os.readlink("/proc/{}/cwd".format(one["pid"])) for one in ports.held([self.port])), None)
+        except OSError:
+            return None
+
+    # changing -------------------------------------------------------------------------------------------------------
+
+    def end_connections(self, of: str) -> List[str]:
+        """See :class:`Engine`."""
+        others = OTHERS.format(literal(of))
+        query = (
+            "SELECT pid, usename AS user, application_name AS program, client_addr AS address, ({may}) AND"
+            " pg_terminate_backend(CASE WHEN {may} THEN pid END) AS ended FROM pg_stat_activity WHERE {others}"
+        ).format(may=MAY_END, others=others)
+        found = self.rows(query)
+        stay = [row for row in found if not row["ended"]]
+        until = time.monotonic() + 2.0
+        while len(stay) < len(found) and time.monotonic() < until:
+            left = self.rows(f"SELECT count(*) AS left FROM pg_stat_activity WHERE {others}")[0]["left"]
+            if left <= len(stay):
+                break
+            time.sleep(0.01)
+        form = "a session of {user} ({program}, process {pid}, from {from})"
+        return [form.format(**dict(row, **{"from": row["address"] or "this server"})) for row in stay]
+
+    def exchange(self, moves: Iterable[Tuple[str, str]]) -> None:
+        """See :class:`Engine`. One transaction; connections are ended while it waits for them to leave."""
+        there = {entry["name"]: entry["note"] for entry in self.databases()}
+        pending = [(old, new) for old, new in moves if old in there]
+        orders = ["BEGIN;", "SET LOCAL lock_timeout = '8s';"]
+        orders += [f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)};" for old, new in pending]
+        script = "\n".join([*orders, "COMMIT;"]).encode()
+        words, stay = "", []  # type: Tuple[str, List[str]]
+        for _ in range(EXCHANGE_TRIES):
+            stay = [session for old, _ in pending for session in self.end_connections(old)]
+            self.work.in_time()
+            process = self.client.start(self.psql(self.maintenance), self.environment(8.0), subprocess.PIPE, alone=True)
+            try:
+                assert process.stdin is not None and process.stderr is not None  # noqa: S101, PT018 - asked for
+                process.stdin.write(script)
+                process.stdin.close()
+                while True:
+                    try:
+                        process.wait(0.1)
+                        break
+                    except subprocess.TimeoutExpired:
+                        stay = [session for old, _ in pending for session in self.end_connections(old)]
+                words = in_one_line(process.stderr.read(4000).decode("utf-8", "replace"))
+                if process.returncode == 0:
+                    return
+            finally:
+                end(process)
+            if "being accessed by other users" not in words and "lock timeout" not in words:
+                raise trouble(self.work, "database-refused", words)
+        held = "; ".join(stay[:5]) or words
+        raise trouble(
+            self.work, "in-use", f"{pending[0][0]} can't be renamed, it is in use by what can't be ended: {held}"
+        )
+
+    def drop(self, of: str) -> None:
+        """See :class:`Engine`."""
+        for attempt in range(EXCHANGE_TRIES):
+            stay = self.end_connections(of)
+            try:
+                self.sql(f"DROP DATABASE IF EXISTS {quoted(of)};", within=60)
+                return
+            except core.Refused as error:
+                if attempt == EXCHANGE_TRIES - 1 or "being accessed" not in str(error):
+                    raise trouble(self.work, error.kind, f"{error} {'; '.join(stay)}".strip()) from None
+            time.sleep(0.2)
+
+    def settle(self, into: str) -> None:
+        """See :class:`Engine`. Let the same roles in as the database that serves, with the same settings."""
+        grants = self.rows(
+            "SELECT a.privilege_type AS right, CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END AS role"
+            f" FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = {literal(self.name)}"
+        )
+        settings = self.rows(
+            "SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+            f" WHERE d.datname = {literal(self.name)} AND s.setrole = 0"
+        )
+        name = quoted(into)
+        served = self.found(self.name)
+        connect = (served["note"].get("connect") if served else None) or None
+        orders = []
+        if grants:
+            orders.append(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;")
+            given = [(row["right"], row["role"]) for row in grants if connect is None or row["right"] != "CONNECT"]
+            given += [("CONNECT", role) for role in connect or []]
+            orders += [f"GRANT {right} ON DATABASE {name} TO {self._who(role)};" for right, role in given]
+        for row in settings:
+            key, _, value = row["setting"].partition("=")
+            if key != "default_transaction_read_only" and re.match(r"[a-z_.]+\Z", key):
+                listed = value if key in ("search_path", "DateStyle") else literal(value)
+                orders.append(f"ALTER DATABASE {name} SET {key} = {listed};")
+        if orders:
+            self.sql("\n".join(["BEGIN;", *orders, "COMMIT;"]))

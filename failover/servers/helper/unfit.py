@@ -1,0 +1,59 @@
+"""What keeps a backup from being restored here: it is no good, the database is down, the disk is too small."""
+
+import os
+from typing import Iterable
+
+from .core import size_text
+
+RESERVE_BYTES = 64 << 20
+"""What is left free on a disk whatever happens: the database that serves needs it to go on."""
+
+
+class Unfit(Exception):
+    """A backup can't be restored here, or not well. ``kind`` is for programs, the sentence for people."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+class Down(Exception):
+    """The database doesn't answer; the sentence says how."""
+
+
+class Disk:
+    """Watches the disks on which something grows."""
+
+    def __init__(self, folders: Iterable[str]) -> None:
+        self.folders = sorted({folder for folder in folders if os.path.isdir(folder)})
+
+    @staticmethod
+    def free(folder: str) -> int:
+        """Bytes."""
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize
+
+    def need(self, folder: str, needed: int) -> None:
+        """Refuse now what would end with a full disk.
+
+        Raises:
+            Unfit: ``no-space``.
+        """
+        if os.path.isdir(folder) and self.free(folder) < needed + RESERVE_BYTES:
+            raise Unfit(
+                "no-space",
+                f"it needs at least {size_text(needed)} and {size_text(RESERVE_BYTES)} of reserve in {folder}, where "
+                f"{size_text(self.free(folder))} are free",
+            )
+
+    def look(self) -> None:
+        """Asked again and again while something grows.
+
+        Raises:
+            Unfit: ``no-space``: it must stop before the database that serves has no room either.
+        """
+        for folder in self.folders:
+            if self.free(folder) < RESERVE_BYTES:
+                raise Unfit(
+                    "no-space", f"{folder} has only {size_text(self.free(folder))} left; the restore was stopped there"
+                )
