@@ -9,6 +9,7 @@ from failover.config import (
     crosschecks_addresses,
     crosschecks_backups,
     crosschecks_checks,
+    crosschecks_databases,
     crosschecks_plans,
     crosschecks_policy,
     references,
@@ -34,6 +35,7 @@ def crosscheck(site: SiteConfig, common: CommonConfig | None, declared: Declared
     yield from crosschecks_plans.crosscheck(site, declared)
     yield from crosschecks_checks.crosscheck(site)
     yield from crosschecks_backups.crosscheck(site)
+    yield from crosschecks_databases.crosscheck(site)
     yield from crosschecks_policy.crosscheck(site)
     yield from timers.crosscheck(site)
     acts = any(plan.mode is not Mode.OFF for plan in site.plans.values())

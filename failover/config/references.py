@@ -12,7 +12,7 @@ from failover.probes.address import AddressProbe
 from failover.probes.backup import BackupProbe
 from failover.probes.host import HostProbe
 from failover.probes.local import LocalProbe
-from failover.recover.steps import ContentSynced, DatabaseRestored, ServiceRunning, ServiceStopped
+from failover.recover.steps import ContentSynced, DatabaseRestored, ServiceRunning, ServiceStopped, ShadowReady
 
 Found = Iterator[tuple[Path, str]]
 Declared = Mapping[str, Set[str] | None]
@@ -103,7 +103,7 @@ def _of_plans(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
                 yield "checks", (*at, "heals"), step.heals
             if isinstance(step, ContentSynced):
                 yield "roles", (*at, "from"), step.source
-            if isinstance(step, DatabaseRestored):
+            if isinstance(step, DatabaseRestored | ShadowReady):
                 for place, backups in enumerate(step.backups):
                     yield "backups", (*at, "backups", place), backups
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from failover.config.crosschecks_addresses import another_segment
 from failover.config.crosschecks_checks import unwatched
+from failover.config.crosschecks_databases import worth_a_look
 from failover.config.model import CommonConfig, SiteConfig
 from failover.config.references import Found
 from failover.config.secrets import locate, named
@@ -18,6 +19,7 @@ def warnings_of(site: SiteConfig, _common: CommonConfig) -> Found:
     """Every such thing of a site, with its place."""
     yield from another_segment(site)
     yield from unwatched(site)
+    yield from worth_a_look(site)
     yield from _nobody_starts(site)
     for name, plan in site.plans.items():
         role = site.roles.get(plan.role or name)
