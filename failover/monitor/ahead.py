@@ -86,6 +86,11 @@ class Ahead:
         if self._scheduler is not None and self._scheduler.running:
             self._plan_jobs(only=self._restore)
 
+    def copy_soon(self) -> None:
+        """A role moved, or a server is back: another one stands by now, and it may never have had the content."""
+        if self._scheduler is not None and self._scheduler.running:
+            self._plan_jobs(only=self._copy)
+
     def _plan_jobs(self, only: Callable[[int], Any] | None = None) -> None:
         assert self._scheduler is not None  # noqa: S101 - run() made it
         work: dict[Callable[[int], Any], int] = {

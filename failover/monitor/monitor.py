@@ -221,6 +221,8 @@ class Monitor:
             self.judge.news()
             self.readiness.ask_soon()
             self.databases.look_soon(now.name)
+            if now.reachable:
+                self.ahead.copy_soon()
         about = f"server {now.name}"
         if now.key_changed:
             self.book.failed(about, "page", now.reason, self._now())
@@ -256,6 +258,7 @@ class Monitor:
         elif run is not None:
             self._moved_at = event.at
             self._judge_addresses()
+            self.ahead.copy_soon()
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
             if healed and run.role and self.view.holders.get(run.role) == run.old:
                 self._look_anew(run.role)
