@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from failover.config import backups_policy
 from failover.config.config import Config
 from failover.config.model import SiteConfig
 from failover.errors import NotFound
@@ -87,13 +88,17 @@ def policy_for(config: Config, site: SiteConfig, server: str) -> Policy:
         ),
         units=tuple(units),
         paths=tuple(_paths(site, server)),
-        serve=tuple(step.path for _, step in _copies(site) if server in _holders(site, step.source)),
+        serve=(
+            *(step.path for _, step in _copies(site) if server in _holders(site, step.source)),
+            *backups_policy.served(site, server),
+        ),
         sources={
             name: PolicySource(site.servers[name].ssh.host, pin, port=site.servers[name].ssh.port)
             for name, pin in sources.items()
             if pin
         },
         see=tuple(f"{ip}/{ip.max_prefixlen}" for ip in sorted(_seen(site), key=lambda ip: (ip.version, int(ip)))),
+        backups=tuple(backups_policy.entries(site, server)),
         commands=site.servers[server].commands,
     )
 
@@ -141,7 +146,7 @@ def _sources(site: SiteConfig, server: str) -> list[str]:
     found = {
         name for role, step in _copies(site) if server in _holders(site, role) for name in _holders(site, step.source)
     }
-    return sorted(found - {server})
+    return sorted((found | backups_policy.sources(site, server)) - {server})
 
 
 def _readers(site: SiteConfig, server: str) -> list[str]:

@@ -44,6 +44,51 @@ class PolicySource:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyDump:
+    """How a database is dumped, and from where: by server, the address and port that it listens on."""
+
+    engine: str
+    database: str
+    user: str
+    password_file: str
+    places: Mapping[str, tuple[str, int]]
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBackups:
+    """A backup set of which the server has backups, or may be given some to restore."""
+
+    set: str
+    kind: str
+    path: str
+    dump: PolicyDump | None = None
+    """None: this server makes none of them."""
+    paths: tuple[str, ...] = ()
+    """Folders of another server that this one archives."""
+    pattern: str | None = None
+    settle_seconds: float | None = None
+    store: Mapping[str, str] | None = None
+    """A restic repository and the file with its password."""
+
+    def entry(self) -> dict[str, object]:
+        """As the policy file has it."""
+        found: dict[str, object] = {"set": self.set, "kind": self.kind, "path": self.path}
+        if self.dump is not None:
+            found["database"] = self.dump.database
+            found["dump"] = {key: getattr(self.dump, key) for key in ("engine", "user", "password_file")}
+            found["format"] = self.dump.format
+            found["from"] = {name: {"host": host, "port": port} for name, (host, port) in self.dump.places.items()}
+        if self.paths:
+            found["paths"] = list(self.paths)
+        if self.pattern is not None:
+            found |= {"pattern": self.pattern, "settle_seconds": self.settle_seconds}
+        if self.store is not None:
+            found["store"] = dict(self.store)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One server's policy file, ``/etc/failover-helper/policy.json``.
 
@@ -61,11 +106,14 @@ class Policy:
     sources: Mapping[str, PolicySource] = field(default_factory=dict)
     see: tuple[str, ...] = ()
     """Networks that ``see`` may look into, as CIDR."""
+    backups: tuple[PolicyBackups, ...] = ()
+    """The backup sets that it may handle."""
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_output_bytes: int = MAX_OUTPUT_BYTES
 
     def __post_init__(self) -> None:
-        for path in [*(entry.path for entry in self.paths), *self.serve]:
+        kept = (path for entry in self.backups for path in (entry.path, *entry.paths))
+        for path in [*(entry.path for entry in self.paths), *self.serve, *kept]:
             parts = path.split("/")[1:]
             if not path.startswith("/") or not parts[0] or {"", ".", ".."} & set(parts):
                 raise ValueError(
@@ -95,6 +143,7 @@ class Policy:
             "serve": [{"path": path} for path in sorted(set(self.serve))],
             "sources": {name: asdict(source) for name, source in self.sources.items()},
             "see": sorted({str(ipaddress.ip_network(network)) for network in self.see}),
+            "backups": [entry.entry() for entry in sorted(self.backups, key=lambda entry: entry.set)],
             "commands": {name: list(argv) for name, argv in self.commands.items()},
             "max_output_bytes": self.max_output_bytes,
         }

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.servers.databases import PASSWORD, MariaDB, PostgreSQL, Server, database_server
+from tests.servers.database_servers import PASSWORD, MariaDB, PostgreSQL, Server, database_server
 from tests.servers.helper_fixtures import need_root, pythons
 from tests.servers.speak import Home, Speaker
 
@@ -61,18 +61,16 @@ def top() -> Iterator[Path]:
 
 
 def policy(database: Server, top: Path, **more: Any) -> dict[str, Any]:
-    secret = top / "db-password"
+    secret = top / "root/etc/db-password"
+    secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text(PASSWORD + "\n")
     secret.chmod(0o600)
-    entry = {
-        "name": "wcm", "engine": database.engine, "owner": "failover", "user": "failover", "port": database.port,
-        "password_file": str(secret),
-    }  # fmt: skip
+    dump = {"engine": database.engine, "user": "failover", "password_file": "/etc/db-password"}
     kept = {
-        "set": "wcm-db", "kind": "database", "path": str(top / "kept"), "database": "wcm",
+        "set": "wcm-db", "kind": "database", "path": str(top / "kept"), "database": "wcm", "dump": dump,
         "from": {"db": {"host": "127.0.0.1", "port": database.port}}, **more,
     }  # fmt: skip
-    return {"databases": [entry], "backups": [kept], "content_user": "nobody"}
+    return {"backups": [kept], "content_user": "nobody"}
 
 
 @pytest.fixture
@@ -281,10 +279,10 @@ def test_a_catalogue_that_somebody_wrote_into_names_no_other_file(home: Home, to
         made(speaker)
         made(speaker, "wcm-db-20261124T030000Z")
         entry = top / "kept" / f"{ID}.json"
-        entry.write_text(json.dumps(dict(json.loads(entry.read_text()), path=str(top / "db-password"))))
+        entry.write_text(json.dumps(dict(json.loads(entry.read_text()), path=str(top / "root/etc/db-password"))))
         reply = speaker.change("backups", {"set": "wcm-db", "want": "pruned", "ids": [ID]})
         assert refusal(reply)[0] == "bad-catalogue"
-        assert (top / "db-password").exists()
+        assert (top / "root/etc/db-password").exists()
         entry.write_text("{")
         assert "can't be read" in next(one for one in listed(speaker) if one["id"] == ID)["problem"]
 

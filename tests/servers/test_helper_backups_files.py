@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.databases import program
+from tests.servers.database_servers import program
 from tests.servers.helper_fixtures import pythons
 from tests.servers.speak import Speaker
 from tests.servers.two_servers import TwoServers, two_servers

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.databases import PASSWORD, MariaDB, PostgreSQL, Server, database_server, program
+from tests.servers.database_servers import PASSWORD, MariaDB, PostgreSQL, Server, database_server, program
 from tests.servers.helper_fixtures import need_root
 from tests.servers.speak import Home, Speaker
 

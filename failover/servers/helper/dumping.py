@@ -21,9 +21,10 @@ def dump(shelf: Shelf, source: str, folder: str) -> Answer:
     place = shelf.entry.get("from", {}).get(source)
     if place is None:
         raise not_in_policy("source of the set", source, shelf.entry.get("from", {}))
-    database = shelf.work.policy.databases.get(str(shelf.entry.get("database")))
-    if database is None:
-        raise not_in_policy("database", str(shelf.entry.get("database")), shelf.work.policy.databases)
+    how = shelf.entry.get("dump")
+    if not isinstance(how, dict):
+        raise Refused("bad-policy", f"the policy doesn't say how the database of {shelf.name} is dumped")
+    database = dict(how, name=str(shelf.entry.get("database")))
     formats = FORMATS.get(database["engine"], ())
     form = shelf.entry.get("format") or (formats[0] if formats else None)
     if form not in formats:
@@ -31,18 +32,16 @@ def dump(shelf: Shelf, source: str, folder: str) -> Answer:
     file = f"{folder}/dump"
     shelf.work.begin()
     words = _postgresql if database["engine"] == "postgresql" else _mariadb
-    with _password(database, folder) as passes:
+    with _password(shelf, database, folder) as passes:
         argv, variables = words(database, place, f"/proc/self/fd/{passes}")
         pipe = [argv + ["--format=custom", "--compress=6"]] if form == "custom" else [argv, ["gzip", "-c"]]
         _run(shelf, pipe, variables, file, passes)
     return {"file": file, "format": form}
 
 
-def _secret(database: Answer) -> str:
+def _secret(shelf: Shelf, database: Answer) -> str:
     """The password, from root's file."""
-    path = database.get("password_file")
-    if not path:
-        return ""
+    path = shelf.work.places.root + str(database["password_file"])
     try:
         with open(path) as file:
             return file.readline().rstrip("\n")
@@ -51,9 +50,9 @@ def _secret(database: Answer) -> str:
 
 
 @contextmanager
-def _password(database: Answer, folder: str) -> Iterator[int]:
+def _password(shelf: Shelf, database: Answer, folder: str) -> Iterator[int]:
     """A descriptor of a file without a name that a client reads the password from; only the dump user can open it."""
-    secret = _secret(database)
+    secret = _secret(shelf, database)
     if database["engine"] == "postgresql":
         secret = "*:*:*:*:{}\n".format(re.sub(r"([\\:])", r"\\\1", secret))
     else:
