@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 Engine = Literal["postgresql", "mariadb"]
@@ -41,9 +41,11 @@ def shadow_name(name: str, moment: datetime) -> str:
     return f"{name}__{moment.astimezone(UTC):{_STAMP}}"
 
 
-def old_name(name: str, moment: datetime) -> str:
-    """What a database is called once it was taken out of service: ``wcm__old_20261124t091450``."""
-    return f"{name}__old_{moment.astimezone(UTC):{_STAMP}}"
+def old_name(name: str, moment: datetime, taken: Container[str] = ()) -> str:
+    """What a database is called once it was taken out of service: ``wcm__old_20261124t091450``; never one ``taken``."""
+    while (found := f"{name}__old_{moment.astimezone(UTC):{_STAMP}}") in taken:
+        moment += timedelta(seconds=1)
+    return found
 
 
 def moment_of(name: str, found: str) -> datetime | None:

@@ -28,6 +28,8 @@ class Ready:
     backup: Backup
     tables: Mapping[str, int] | None
     """Rows by table, as they were counted in the backup."""
+    there: Seen
+    """All that stands on the server."""
 
 
 Restoring = Generator[Change, Outcome | None, Ready | None]
@@ -67,13 +69,13 @@ def restore(
             scene.note(f"not used: {passed}")
         shadow = now.shadow_of(choice.best.id)
         if shadow is not None:
-            return Ready(shadow, choice.best, found.tables(choice.best.id))
+            return Ready(shadow, choice.best, found.tables(choice.best.id), now)
         outcome = yield from _next(scene, server, database, choice.best, found, now, within_seconds)
         if outcome is not None and outcome.kind == "unsound":
             against[choice.best.id] = outcome.sentence
         if outcome is None and scene.dry:  # what it would do was said
             into = name_for(database, choice.best, now)
-            return Ready(Shadow(into, choice.best.id), choice.best, found.tables(choice.best.id))
+            return Ready(Shadow(into, choice.best.id), choice.best, found.tables(choice.best.id), now)
         if outcome is None:
             return None
         if outcome.result in ("unreachable", "unknown") or outcome.kind in ("past-deadline", "other-boot", "busy"):

@@ -172,6 +172,8 @@ class ToyDatabases:
         if databases[into].note is None:
             raise Refused(self._name, "half-made", f"{into} isn't whole")
         if name in databases:
+            if keep in databases:
+                raise Refused(self._name, "exists", f"{keep} is there already")
             databases[keep] = databases.pop(name)
             self.world.at_call(f"during change {self._name} database")
         databases[name] = databases.pop(into)
@@ -183,6 +185,8 @@ class ToyDatabases:
         databases = self.host.databases
         if keep in databases:
             if name in databases:
+                if aside in databases:
+                    raise Refused(self._name, "exists", f"{aside} is there already")
                 databases[aside] = databases.pop(name)
                 self.world.at_call(f"during change {self._name} database")
             databases[name] = databases.pop(keep)

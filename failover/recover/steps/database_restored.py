@@ -80,8 +80,8 @@ class DatabaseRestored(Step):
             yield from self._finish(scene, database, made)
             return
         swaps = self._swaps(scene)
-        if swaps and swaps[-1].args["keep"] in look_at(scene, scene.new, database).notes:
-            yield self._back(scene, database, swaps[-1])  # taking it back was cut off; first things first
+        if swaps and (there := look_at(scene, scene.new, database)) and swaps[-1].args["keep"] in there.notes:
+            yield self._back(scene, database, swaps[-1], there)  # taking it back was cut off; first things first
             return
         ready = yield from self._ready(scene, database)
         if ready is None:
@@ -92,7 +92,7 @@ class DatabaseRestored(Step):
             "name": database.name,
             "want": "swapped",
             "into": ready.shadow.into,
-            "keep": old_name(database.name, scene.now()),
+            "keep": old_name(database.name, scene.now(), ready.there.notes),
         }
         says = f"put {ready.shadow.into} in the place of {database.name} on {scene.new}"
         tells = {
@@ -184,8 +184,8 @@ class DatabaseRestored(Step):
         """See :class:`Step`. What served on the new server is kept under another name: it may have been written to."""
         database = the_database(scene)
         swaps = self._swaps(scene)
-        if swaps and swaps[-1].args["keep"] in look_at(scene, scene.new, database).notes:
-            yield self._back(scene, database, swaps[-1])
+        if swaps and (there := look_at(scene, scene.new, database)) and swaps[-1].args["keep"] in there.notes:
+            yield self._back(scene, database, swaps[-1], there)
         if self._quieted(scene) and self._up_again(scene, database) and look_at(scene, scene.old, database).read_only:
             args = {"name": database.name, "want": "read-write"}
             says = f"let {database.name} on {scene.old} be written to again"
@@ -203,11 +203,11 @@ class DatabaseRestored(Step):
             scene.wait(_LOOK_SECONDS)
         return True
 
-    def _back(self, scene: Scene, database: Database, last: Made) -> Change:
+    def _back(self, scene: Scene, database: Database, last: Made, there: Seen) -> Change:
         if last.args["want"] == "swapped-back":  # begun before, and nobody knows how far it came
             args = dict(last.args)
         else:
-            aside = old_name(database.name, scene.now())
+            aside = old_name(database.name, scene.now(), there.notes)
             args = {"name": database.name, "want": "swapped-back", "into": aside, "keep": last.args["keep"]}
         scene.note(f"what was in place on {scene.new} meanwhile is kept there as {args['into']}")
         says = f"put {args['keep']} back in the place of {database.name} on {scene.new}"
