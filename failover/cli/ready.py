@@ -58,7 +58,8 @@ def _show_forecast(told: Json, when: str) -> None:
         click.echo(f"    and then it waits: {wait}")
     click.echo(f"  loses {_lost(told['rpo_seconds'])}, at worst {_lost(told['rpo_worst_seconds'])}")
     for one in told["data"]:
-        click.echo(f"    {one['what']} as of {local(one['as_of'])} ({one['source']})")
+        moment = f"as of {local(one['as_of'])}" if one["as_of"] else f"at worst as of {local(one['worst_as_of'])}"
+        click.echo(f"    {one['what']} {moment} ({one['source']})")
 
 
 def _lost(seconds: float) -> str:

@@ -76,7 +76,8 @@ class Forecast:
 
     def rpo_seconds(self, now: datetime | None = None) -> float:
         """How much of what was written would be lost, were the failure now."""
-        return max((_age(one.as_of, now or self.at) for one in self.bases), default=0.0)
+        held = [one.as_of for one in self.bases if one.as_of is not None]
+        return max((_age(moment, now or self.at) for moment in held), default=0.0)
 
     def rpo_worst_seconds(self, now: datetime | None = None) -> float:
         """The same where what is counted on, as the source of a copy, falls away too."""
@@ -200,7 +201,7 @@ def event_data(plan: str, found: Forecast, *, stands: str, problems: Sequence[st
         "rpo_worst_seconds": round(found.rpo_worst_seconds(), 3),
         "parts": {_label(part): round(part.seconds, 4) for part in found.parts},
         "steps": {_label(part): part.step for part in found.parts},
-        "as_of": {basis.what: basis.as_of.isoformat() for basis in found.bases},
+        "as_of": {basis.what: basis.as_of.isoformat() for basis in found.bases if basis.as_of is not None},
         "waits": list(found.waits),
     }
 

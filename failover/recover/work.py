@@ -43,13 +43,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The moment that the data which would serve is of: what was written later is lost."""
+    """The moment whose state would serve: what was written later is lost."""
 
     what: str
     """As people read it: ``/srv/site on web-backup``, ``backup wcm-db-20261124T020000Z``."""
-    as_of: datetime
+    as_of: datetime | None
+    """None: its source answers, and what that has now is copied in the run."""
     worst_as_of: datetime
-    """Where what is counted on falls away too, as the source of a copy."""
+    """Where the source falls away too."""
     source: str
     """Who said so: ``content of web-backup``."""
 

@@ -191,7 +191,7 @@ class ContentSynced(Step):
             yield Work(self.title(scene), like, ASSUMED_SECONDS[self.kind], self.within, bytes=size, ahead=False)
         now = scene.now()
         held = now if equal or verified is None else verified
-        yield Basis(what, held if source == scene.old else now, held, f"{said_by}, manifest of {source}")
+        yield Basis(what, held if source == scene.old else None, held, f"{said_by}, manifest of {source}")
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`. Neither an old copy nor a silent source stops it: the newest verified copy serves."""
