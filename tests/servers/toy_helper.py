@@ -125,7 +125,8 @@ def open_up() -> None:
     if opening == "much noise":
         say(b"noise\n" * 5000)
     if opening == "mute":
-        threading.Event().wait()
+        sys.stdin.buffer.read()  # to the end of the session, which it mustn't outlive
+        sys.exit()
     if opening == "dead":
         sys.exit("sudo: a password is required")
     if opening == "newer":
