@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from failover.model import RunKind, RunState
+from failover.recover.databases import old_name
 from tests.recover.bureau import LIN
 from tests.recover.database_bureau import PLAN, DatabaseBureau
 from tests.recover.toy_databases import Db
@@ -353,3 +355,30 @@ def test_a_step_done_by_hand_is_taken_for_done(bureau: DatabaseBureau) -> None:
     bureau.runner.mark_done(run.number, 2, LIN)
     bureau.restart()
     assert bureau.end(run.number).state is RunState.DONE
+
+
+# foretold ------------------------------------------------------------------------------------------------------------
+
+
+def test_with_a_shadow_ready_only_the_swap_is_foretold_and_the_backup_says_what_is_lost(bureau: DatabaseBureau) -> None:
+    def told() -> list[Any]:
+        return list(bureau.step.work(bureau.scene("database", RunKind.RECOVER)))
+
+    restoring, swap, basis = told()
+    assert (restoring.ahead, restoring.bytes, restoring.like[0]) == (
+        False,
+        20_000,
+        ("restore", "database", "db-backup"),
+    )
+    assert swap.ahead is None
+    bureau.ahead()
+    swap, basis = told()
+    assert swap.ahead is True
+    assert basis.as_of.isoformat() == "2026-02-28T17:00:00+00:00"
+
+
+def test_two_that_are_put_aside_in_the_same_second_are_both_kept() -> None:
+    moment = datetime(2026, 11, 24, 9, 14, 50, tzinfo=UTC)
+    first = old_name("wcm", moment)
+    assert first == "wcm__old_20261124t091450"
+    assert old_name("wcm", moment, {first}) == "wcm__old_20261124t091451"

@@ -153,8 +153,13 @@ def test_a_run_that_is_killed_at_any_line_is_ended_by_the_next_start(folders: It
 @pytest.mark.parametrize("fate", ["executed", "lost", "late", "unreachable"])
 @pytest.mark.parametrize(
     ("scene", "verb", "requests"),
-    [("failed", "database", 2), ("planned", "database", 3), ("planned", "backups", 1), ("planned, taken back", "database", 5)],
-)  # fmt: skip
+    [
+        ("failed", "database", 2),
+        ("planned", "database", 3),
+        ("planned", "backups", 1),
+        ("planned, taken back", "database", 5),
+    ],
+)
 def test_a_request_that_meets_its_fate_ends_well(
     folders: Iterator[Path], scene: str, verb: str, requests: int, fate: str
 ) -> None:
@@ -194,7 +199,7 @@ def test_an_old_database_that_is_not_quieted_is_noticed(tmp_path: Path, monkeypa
     monkeypatch.setattr(
         "tests.recover.toys.ToyServer._change_service", lambda server, args: server._ask_service(args["unit"])
     )
-    monkeypatch.setattr("failover.recover.steps.service._at_rest", lambda _answer: True)
+    monkeypatch.setattr("failover.recover.steps.service_stopped.at_rest", lambda _answer: True)
     bureau = cut(tmp_path, "failed", Tripwire(None))
     with pytest.raises(AssertionError):
         judge(bureau, "planted")
