@@ -59,6 +59,12 @@ Proof = Annotated[
 ]
 
 
+CertainProof = Annotated[
+    Annotated[ReadBack | FenceProof | PersonProof, Field(discriminator="kind")], BeforeValidator(_from_words)
+]
+"""Those that leave no risk to accept."""
+
+
 class Address(BaseModel):
     """``{ip: 10.77.0.100/24, interface: eth0, release: [read-back, fence, person]}``."""
 

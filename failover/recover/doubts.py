@@ -14,7 +14,7 @@ from typing import Any
 _MARGIN_SECONDS = 0.5
 _EXCLUSIVE = frozenset({"held", "running"})
 """What only one server may be or have at a time."""
-_SUBJECTS = {"address": "ip", "service": "unit", "database": "name"}
+_SUBJECTS = {"address": "ip", "service": "unit", "database": "name", "connect": "file"}
 """What a change of that verb is about."""
 _BESIDE = frozenset({"restored"})
 """What is done beside that which serves, in hours perhaps: done once more and late it costs disk, and nothing else."""

@@ -96,6 +96,7 @@ class Engine:
             scene,
             opened_at=scene.now(),
             begun_at=record.view.opened_at,
+            run=record.number,
             word=record.said,
             made=record.made,
             told=record.told,

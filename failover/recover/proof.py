@@ -1,4 +1,4 @@
-"""Proof that a server let go of a service address (I2). Silence is never proof by itself.
+"""Proof that a server let go of a service address (I2) or stopped a service (I12). Silence is never proof by itself.
 
 Kernels don't say when two servers hold one IPv4 address, so nothing is given before something stands for its release:
 the old server's own word read back twice, a fence that confirms, a person's word, or a risk accepted in the config.
@@ -6,13 +6,13 @@ the old server's own word read back twice, a fence that confirms, a person's wor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from failover.errors import ServerError
 from failover.model import RunKind, format_span
-from failover.recover.address import Address, FenceProof, PersonProof, ReadBack, SilenceProof
+from failover.recover.address import Address, FenceProof, PersonProof, Proof, ReadBack, SilenceProof
 from failover.recover.scene import Scene
 
 GAP_SECONDS = 0.02
@@ -31,7 +31,7 @@ STATUS_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about a server's grip on an address."""
+    """What is known about a server's grip on an address, or whether it still runs a service."""
 
     proof: str | None
     """Why it is certain that the server has let go, in words; None when it isn't."""
@@ -46,20 +46,56 @@ def parked(answer: Mapping[str, Any]) -> bool:
     return not answer["held"] and bool(answer["parked"])
 
 
+def at_rest(answer: Mapping[str, Any]) -> bool:
+    """Whether a server's answer says that a unit's processes are gone, and nothing is under way with it."""
+    return answer["active"] in ("inactive", "failed") and not answer.get("job")
+
+
+def stands_still(answer: Mapping[str, Any]) -> bool:
+    """Whether a unit doesn't run there, and if only one server may run it, couldn't be started there by anything."""
+    return at_rest(answer) and answer.get("parked") is not False
+
+
 def read_back(scene: Scene, server: str, address: Address) -> Evidence:
     """Ask the server itself, twice."""
+
+    def look(answer: Mapping[str, Any]) -> str | None:
+        if parked(answer):
+            return None
+        return "still holds it" if answer["held"] else "doesn't hold it, but nothing keeps it from answering"
+
+    return _twice(scene, server, ("address", {"ip": address.host}), look, "let go of it", lambda said: said["held"])
+
+
+def service_read_back(scene: Scene, server: str, unit: str) -> Evidence:
+    """Ask the server itself, twice, whether it runs a unit."""
+
+    def look(answer: Mapping[str, Any]) -> str | None:
+        if stands_still(answer):
+            return None
+        stands = at_rest(answer)
+        return f"doesn't run {unit}, but nothing keeps it from starting" if stands else f"still runs {unit}"
+
+    wish = ("service", {"unit": unit})
+    return _twice(scene, server, wish, look, f"doesn't run {unit}", lambda said: not at_rest(said))
+
+
+def _twice(
+    scene: Scene, server: str, ask: tuple[str, Mapping[str, str]], wrong: Callable[[Mapping[str, Any]], str | None],
+    done: str, held: Callable[[Mapping[str, Any]], bool],
+) -> Evidence:  # fmt: skip
     patience = AFTER_FENCE_SECONDS if _just_fenced(scene, server) else scene.patience(server, PATIENCE_SECONDS)
+    verb, args = ask
     try:
         for look in range(2):
             if look:
                 scene.wait(GAP_SECONDS)
-            answer = scene.server(server).ask("address", within_seconds=patience, ip=address.host)
-            if not parked(answer):
-                said = "still holds it" if answer["held"] else "doesn't hold it, but nothing keeps it from answering"
-                return Evidence(None, bool(answer["held"]), f"{server} {said}")
+            answer = scene.server(server).ask(verb, within_seconds=patience, **args)
+            if (said := wrong(answer)) is not None:
+                return Evidence(None, bool(held(answer)), f"{server} {said}")
     except ServerError as error:
         return Evidence(None, None, f"{server} doesn't answer ({error.sentence})")
-    return Evidence(f"{server} let go of it, read back twice", False, "")
+    return Evidence(f"{server} {done}, read back twice", False, "")
 
 
 def evidence(scene: Scene, name: str) -> Evidence:
@@ -67,19 +103,48 @@ def evidence(scene: Scene, name: str) -> Evidence:
 
     A server that answers and says that it holds the address outweighs every other proof.
     """
+    address = scene.addresses[name]
+
+    def look() -> Evidence:
+        seen = read_back(scene, scene.old, address)
+        journal = f"{scene.old} hasn't been given it since it was released, says the journal"
+        return _weigh(scene, scene.old, address.release, seen, name, journal, address)
+
+    return _lately(scene, name, look)
+
+
+def service_evidence(scene: Scene, server: str, unit: str, release: Sequence[Proof]) -> Evidence:
+    """Everything that is accepted as proof that ``server`` doesn't run a unit (I12): as for an address."""
+
+    def look() -> Evidence:
+        seen = service_read_back(scene, server, unit)
+        journal = f"{server} hasn't been let run {unit} since it was stopped there, says the journal"
+        return _weigh(scene, server, release, seen, unit, journal, None)
+
+    return _lately(scene, of_service(server, unit), look)
+
+
+def of_service(server: str, unit: str) -> str:
+    """How the proof that a server doesn't run a unit is called in :attr:`Scene.proofs`."""
+    return f"{unit} on {server}"
+
+
+def _lately(scene: Scene, name: str, look: Callable[[], Evidence]) -> Evidence:
     known = scene.proofs.get(name)
     if known is not None and scene.clock() - known[1] < PROOF_HOLDS_SECONDS:
         return Evidence(known[0], False, "")
-    found = _look_for(scene, name)
+    found = look()
     if found.proof is not None:
         scene.proofs[name] = (found.proof, scene.clock())
     return found
 
 
-def _look_for(scene: Scene, name: str) -> Evidence:
-    address = scene.addresses[name]
-    kinds = {type(proof) for proof in address.release}
-    seen = read_back(scene, scene.old, address)
+def _weigh(
+    scene: Scene, server: str, release: Sequence[Proof], seen: Evidence, name: str, journal: str,
+    address: Address | None,
+) -> Evidence:  # fmt: skip
+    """What all that is accepted amounts to, after the server itself was asked."""
+    kinds = {type(proof) for proof in release}
     if seen.held:
         return seen
     # In a run that keeps things as they are the read-back is a precaution: nothing was asked to be let go.
@@ -87,16 +152,16 @@ def _look_for(scene: Scene, name: str) -> Evidence:
         return seen
     why = [seen.why or f"the config doesn't list read-back as proof for {name}"]
     if scene.kind is RunKind.KEEP and seen.held is None:
-        return Evidence(f"{scene.old} hasn't been given it since it was released, says the journal", None, "")
+        return Evidence(journal, None, "")
     if scene.kind is RunKind.SWITCH:
         return Evidence(None, seen.held, why[0])
-    for proof in address.release:
+    for proof in release:
         match proof:
             case FenceProof():
-                found, said = fenced(scene, scene.old)
+                found, said = fenced(scene, server)
             case PersonProof() if seen.held is None or ReadBack not in kinds:
-                found, said = _person(scene)
-            case SilenceProof():
+                found, said = _person(scene, server)
+            case SilenceProof() if address is not None:
                 found, said = _silence(scene, proof, address, seen)
             case _:
                 continue
@@ -137,8 +202,8 @@ def switched_off(server: str) -> str:
     return f"off:{server}"
 
 
-def _person(scene: Scene) -> tuple[str | None, str]:
-    word = scene.word(switched_off(scene.old))
+def _person(scene: Scene, server: str) -> tuple[str | None, str]:
+    word = scene.word(switched_off(server))
     return (f"{word.by} says so: {word.why}", "") if word else (None, "nobody confirmed it yet")
 
 

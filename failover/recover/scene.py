@@ -119,6 +119,8 @@ class Scene:
     """When the run was opened, or resumed."""
     begun_at: datetime | None = None
     """When the run was first opened: what was written after the newest backup and until then is lost."""
+    run: int = 0
+    """The run's number; 0 where none is open."""
     forced: bool = False
     """A person takes the responsibility: the fault needn't be confirmed."""
     dry: bool = False

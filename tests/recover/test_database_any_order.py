@@ -175,7 +175,7 @@ class AnyOrder(RuleBasedStateMachine):
         if word:
             self._let(lambda: self.bureau.runner.word(number, "loss:database", LIN))
             if not old.on or old.services["postgresql"] != "active":
-                self._let(lambda: self.bureau.runner.word(number, "stopped:postgresql", LIN))
+                self._let(lambda: self.bureau.runner.word(number, "off:db", LIN))
         self._let(lambda: getattr(self.bureau.runner, then)(number, LIN))
 
     # what must always be so ----------------------------------------------------------------------------------------

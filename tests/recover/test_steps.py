@@ -178,9 +178,9 @@ def test_a_duplicate_that_the_kernel_found_is_not_held(bureau: Bureau) -> None:
 
 def test_a_service_that_may_still_run_is_not_called_stopped(bureau: Bureau) -> None:
     bureau.world.cut.add(("monitor", "web"))
-    with pytest.raises(NeedsPerson, match="Is wcm on web stopped for certain") as need:
+    with pytest.raises(NeedsPerson, match="Is web switched off or unplugged. Nothing proves that wcm stands still on web: web doesn.t answer") as need:
         Doing(bureau).do(step(service_stopped={"unit": "wcm"}))
-    assert need.value.word == "stopped:wcm"
+    assert need.value.word == "off:web"
 
 
 def test_a_unit_that_is_not_there_is_named(bureau: Bureau) -> None:

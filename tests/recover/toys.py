@@ -37,6 +37,18 @@ class Host:
     held: dict[str, tuple[str, int]] = field(default_factory=dict)
     parked: set[str] = field(default_factory=set)
     services: dict[str, str] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
+    """Units that only one server may run, and that a boot would start: the policy has the guard park them."""
+    parked_units: set[str] = field(default_factory=set)
+    unfit: list[str] = field(default_factory=list)
+    """What keeps any unit from being started."""
+    guard_works: bool = True
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By path, the settings in a file that a program reads at its start."""
+    before: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    """By path and run, a file before its first edit."""
+    commands: dict[str, Callable[[], str]] = field(default_factory=dict)
+    """By name, what a command of the site's own does and prints."""
     broken: set[str] = field(default_factory=set)
     """Units that don't serve though they run; a restart heals them unless they are ``hopeless``."""
     hopeless: bool = False
@@ -52,6 +64,9 @@ class Host:
     db_version: str = "15.20"
     db_room: int = 10**12
     backups: dict[str, dict[str, Backup]] = field(default_factory=dict)
+
+    def runs(self, unit: str) -> bool:
+        return self.on and self.services.get(unit) == "active"
 
     def answers_for(self, ip: str) -> bool:
         return self.on and ip in self.held and ip not in self.parked
@@ -71,6 +86,10 @@ class Oracle:
                 self.holders.append((at, ip, holders))
             if len(holders) > 1:
                 self.overlaps.append(f"at {at:.3f} s {ip} is answered by {' and '.join(holders)}")
+        for unit in {unit for host in hosts.values() for unit in host.alone}:
+            run = sorted(name for name, host in hosts.items() if host.runs(unit) and unit in host.alone)
+            if len(run) > 1:
+                self.overlaps.append(f"at {at:.3f} s {unit} runs on {' and '.join(run)}")
 
 
 class World(Clock):
@@ -97,6 +116,8 @@ class World(Clock):
         """``(verb, fate)`` of the next changes: ``executed lost late unreachable failed:KIND refused:KIND``."""
         self.calls: list[tuple[str, str, dict[str, Any], Token]] = []
         self.on_wait: Callable[[float], None] = lambda _seconds: None
+        self.loaded: dict[str, dict[str, dict[str, str]]] = {}
+        """By host, the settings that its WCM read when it started; what is edited later it doesn't know."""
 
     # time ------------------------------------------------------------------------------------------------------
 
@@ -145,8 +166,15 @@ class World(Clock):
         host.boot += 1
         host.parked |= {ip for other in self.hosts.values() for ip in (*other.held, *other.boot_config, *other.parked)}
         host.held = dict(host.boot_config)
+        host.parked_units = set(host.alone) if host.guard_works else set()
+        host.services |= {unit: "inactive" if host.guard_works else "active" for unit in host.alone}
         host.on = True
         self.changed()
+
+    def started(self, host: Host, unit: str) -> None:
+        """A program starts, and reads its settings."""
+        if unit in host.alone:
+            self.loaded[host.name] = {path: dict(values) for path, values in host.files.items()}
 
     def reach(self, one: str, other: str) -> bool:
         return (one, other) not in self.cut and (other, one) not in self.cut
@@ -297,19 +325,58 @@ class ToyServer(ToyDatabases):
 
     # service ---------------------------------------------------------------------------------------------------
 
-    def _ask_service(self, unit: str) -> Answer:
+    def _ask_service(self, unit: str, fit: bool = False) -> Answer:
         state = self.host.services.get(unit)
-        return {"load": "loaded" if state else "not-found", "active": state or "inactive", "sub": "", "main_pid": 1}
+        parked = unit in self.host.parked_units if unit in self.host.alone else None
+        answer = {"load": "loaded" if state else "not-found", "active": state or "inactive", "sub": "", "main_pid": 1}
+        return {**answer, "parked": parked, **({"hindrances": list(self.host.unfit)} if fit else {})}
 
     def _change_service(self, args: dict[str, Any]) -> Answer:
-        unit, want = args["unit"], args["want"]
-        self.host.services[unit] = "inactive" if want == "stopped" else "active"
+        unit, want, host = args["unit"], args["want"], self.host
+        if want == "restarted" and unit in host.parked_units:
+            raise Refused(self._name, "unit-parked", f"{unit} isn't restarted: it is parked")
+        if want != "stopped" and host.unfit and host.services.get(unit) != "active":
+            raise Refused(self._name, "not-fit", "; ".join(host.unfit))
+        if want == "stopped":
+            host.parked_units |= host.alone & {unit}
+        else:
+            host.parked_units.discard(unit)
+            self.world.started(host, unit)
+        host.services[unit] = "inactive" if want == "stopped" else "active"
         if want == "restarted":
-            if self.host.hopeless:
-                self.host.services[unit] = "failed"
+            if host.hopeless:
+                host.services[unit] = "failed"
             else:
-                self.host.broken.discard(unit)
-        return self._ask_service(unit)
+                host.broken.discard(unit)
+        return {**self._ask_service(unit), "removed": []}
+
+    # connect and command ---------------------------------------------------------------------------------------
+
+    def _ask_connect(self, file: str) -> Answer:
+        if file not in self.host.files:
+            raise Refused(self._name, "no-such-file", f"{file} can't be read: No such file or directory")
+        kept = [f"{file}.before-{run}" for path, run in self.host.before if path == file]
+        return {"values": dict(self.host.files[file]), "kept": kept}
+
+    def _change_connect(self, args: dict[str, Any]) -> Answer:
+        file, run = args["file"], args["run"]
+        was = dict(self._ask_connect(file)["values"])
+        if args.get("want") == "restored" and (file, run) not in self.host.before:
+            raise Refused(self._name, "no-such-file", f"{file} wasn't changed by run {run}")
+        now = self.host.before[file, run] if "want" in args else {**was, **args["set"]}
+        if now != was:
+            self.host.before.setdefault((file, run), was)
+            self.host.files[file] = dict(now)
+        return {**self._ask_connect(file), "before": was, "after": dict(now), "changed": now != was}
+
+    def _change_command(self, args: dict[str, Any]) -> Answer:
+        if args["name"] not in self.host.commands:
+            raise Refused(self._name, "not-in-policy", f"the command {args['name']!r} is not in this server's policy")
+        try:
+            output = self.host.commands[args["name"]]()
+        except ValueError as error:
+            raise ChangeFailed(self._name, "command-failed", str(error), {"exit": 1, "output": ""}) from None
+        return {"exit": 0, "output": output, "truncated": False, "seconds": 0.01}
 
     # content ---------------------------------------------------------------------------------------------------
 

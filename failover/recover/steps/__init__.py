@@ -10,12 +10,16 @@ from failover.recover.steps.address_held import AddressHeld
 from failover.recover.steps.answers import Answers
 from failover.recover.steps.backup_made import BackupMade
 from failover.recover.steps.backup_read import BackupRestored, BackupVerified
+from failover.recover.steps.command import Command
+from failover.recover.steps.connected import Connected
 from failover.recover.steps.content_synced import ContentSynced
 from failover.recover.steps.database_parked import DatabaseParked
 from failover.recover.steps.database_restored import DatabaseRestored
 from failover.recover.steps.parked import Parked
 from failover.recover.steps.released import Released
-from failover.recover.steps.service import ServiceRunning, ServiceStopped
+from failover.recover.steps.service_parked import ServiceParked
+from failover.recover.steps.service_running import Requires, ServiceRunning
+from failover.recover.steps.service_stopped import ServiceStopped
 from failover.recover.steps.shadow_ready import ShadowReady
 
 
@@ -40,6 +44,9 @@ AnyStep = Annotated[
         | DatabaseRestored
         | Answers
         | Parked
+        | ServiceParked
+        | Connected
+        | Command
         | ShadowReady
         | DatabaseParked
         | BackupMade
@@ -57,11 +64,15 @@ __all__ = [
     "BackupMade",
     "BackupRestored",
     "BackupVerified",
+    "Command",
+    "Connected",
     "ContentSynced",
     "DatabaseParked",
     "DatabaseRestored",
     "Parked",
     "Released",
+    "Requires",
+    "ServiceParked",
     "ServiceRunning",
     "ServiceStopped",
     "ShadowReady",

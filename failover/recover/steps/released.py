@@ -7,19 +7,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from failover.errors import NeedsPerson, ServerError, StepRefused
-from failover.model import RunKind, Span
-from failover.recover.address import Address, FenceProof, PersonProof, ReadBack, SilenceProof
+from failover.errors import ServerError, StepRefused
+from failover.model import Span
+from failover.recover import letting_go
+from failover.recover.address import Address, ReadBack
 from failover.recover.outcome import Outcome
 from failover.recover.problem import Problem
-from failover.recover.proof import Evidence, evidence, read_back, switched_off
+from failover.recover.proof import evidence, read_back, switched_off
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 from failover.recover.work import ASSUMED_SECONDS, Like, Told, Waits, Work
-
-_TRIES_AT_ONCE = 2
-_FIRST_PAUSE_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 300.0
 
 
 class Released(Step):
@@ -35,9 +32,7 @@ class Released(Step):
 
     def words(self, scene: Scene) -> tuple[str, ...]:
         """See :class:`Step`."""
-        address = scene.addresses[self.address]
-        accepted = any(isinstance(proof, PersonProof) for proof in address.release)
-        return (switched_off(scene.old),) if accepted else ()
+        return letting_go.words(scene.old, scene.addresses[self.address].release)
 
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`. Tries the proofs in the order of the config, each as long as it can still help."""
@@ -45,18 +40,14 @@ class Released(Step):
         found = evidence(scene, self.address)
         if found.proof is not None:
             return
-        for proof in address.release:
-            match proof:
-                case ReadBack() if found.held is not None and _due(scene, scene.old, "address"):
-                    change = self._let_go(scene.old, address)
-                case FenceProof() if _may_fence(scene) and _due(scene, f"fence:{scene.old}", "fence"):
-                    change = self._cut_off(scene)
-                case _:
-                    continue
-            done = yield change
-            if done is None or done.ok or len(scene.made(change.server, change.verb)) < _TRIES_AT_ONCE:
-                return  # whether that is proof, the next look says
-        self._wait_for_proof(scene, address, found)
+        change, old = self._let_go(scene.old, address), scene.old
+        tried = yield from letting_go.let_go(
+            scene, old, address.release, found, change, lambda: scene.made(old, "address"), self.fence_within
+        )
+        if not tried:
+            seen = f"nothing proves that {old} let go of {address.host}: {found.why}"
+            then = (f"{scene.new} takes the address", "two servers would answer for it")
+            letting_go.wait_for_proof(scene, old, address.release, self.address, seen, then)
 
     def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
         """See :class:`Step`."""
@@ -68,29 +59,6 @@ class Released(Step):
         args = {"ip": address.host, "interface": address.interface, "prefix": address.prefix, "want": "released"}
         return Change(
             server, "address", args, f"take {address.ip} from {server}", within_seconds=5, tolerates=ANY_FAILURE
-        )
-
-    def _cut_off(self, scene: Scene) -> Change:
-        return Change(
-            f"fence:{scene.old}", "fence", {"want": "off"}, f"cut {scene.old} off by its fence",
-            within_seconds=self.fence_within, tolerates=ANY_FAILURE,
-        )  # fmt: skip
-
-    def _wait_for_proof(self, scene: Scene, address: Address, found: Evidence) -> None:
-        seen = f"nothing proves that {scene.old} let go of {address.host}: {found.why}"
-        if scene.kind is RunKind.SWITCH:
-            raise StepRefused(f"{seen}; a switch is for two healthy servers")
-        if not self.words(scene):
-            raise NeedsPerson(
-                f"{seen}. The config accepts no person's word for {self.address}, so {scene.old} has to answer again, "
-                "or one of its other proofs has to hold",
-                word="",
-            )
-        raise NeedsPerson(
-            f"Is {scene.old} switched off or unplugged? {seen[0].upper()}{seen[1:]}. Go and see; if it is off, confirm "
-            f"`{switched_off(scene.old)}`: then {scene.new} takes the address. While {scene.old} still runs, don't: "
-            "two servers would answer for it",
-            word=switched_off(scene.old),
         )
 
     def undo(self, scene: Scene) -> Todo:
@@ -113,8 +81,8 @@ class Released(Step):
 
     def undo_problem(self, scene: Scene) -> str | None:
         """See :class:`Step`."""
-        if any(made.outcome.touched for made in scene.made(f"fence:{scene.old}", "fence")):
-            return f"{scene.old} was cut off by its fence"
+        if fenced := letting_go.fence_used(scene, scene.old):
+            return fenced
         if not self._taken(scene):
             return None
         try:
@@ -134,13 +102,7 @@ class Released(Step):
     def work(self, scene: Scene) -> Iterator[Told]:
         """See :class:`Step`. Usually the old server lets go by itself; a silent one takes a fence, or a person."""
         address, fence = scene.addresses[self.address], f"fence:{scene.old}"
-        kinds = {type(proof) for proof in address.release}
-        within: float | None = None
-        if FenceProof in kinds and fence in scene.servers:
-            within = self.fence_within
-        for proof in address.release:
-            if within is None and isinstance(proof, SilenceProof):
-                within = proof.time
+        within = letting_go.taking(scene, scene.old, address.release, self.fence_within)
         if within is None:
             who = f"a person's word (`{switched_off(scene.old)}`)" if self.words(scene) else "that it answers again"
             yield Waits(f"where {scene.old} is silent, the address waits for {who}")
@@ -157,25 +119,7 @@ class Released(Step):
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
         address = scene.addresses[self.address]
-        kinds = {type(proof) for proof in address.release}
-        if ReadBack in kinds:
+        if any(isinstance(proof, ReadBack) for proof in address.release):
             scene.server(scene.old).ask("address", ip=address.host)
-        fence = f"fence:{scene.old}"
-        if FenceProof in kinds and fence in scene.servers:
-            off = scene.servers[fence].ask("fence", within_seconds=10).get("off")
-            if off is None:
-                text = f"the fence of {scene.old} can't say whether {scene.old} is on"
-                yield Problem(text, "stops", fence, scene.now())
-
-
-def _may_fence(scene: Scene) -> bool:
-    return f"fence:{scene.old}" in scene.servers and scene.kind is RunKind.RECOVER
-
-
-def _due(scene: Scene, server: str, verb: str) -> bool:
-    """Twice at once, then with growing pauses: a run may wait for days, and every try is written down."""
-    tries = scene.made(server, verb)
-    if len(tries) < _TRIES_AT_ONCE:
-        return True
-    pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(len(tries) - _TRIES_AT_ONCE, 10), _LONGEST_PAUSE_SECONDS)
-    return not scene.within(tries[-1].at, pause)
+        if text := letting_go.fence_unclear(scene, scene.old, address.release):
+            yield Problem(text, "stops", f"fence:{scene.old}", scene.now())
