@@ -9,6 +9,7 @@ from typing import Any
 from failover.journal.run_view import DAEMON
 from failover.model import Event, RunKind, format_span
 from failover.notify.base import Message, Severity
+from failover.recover.rows import tell
 
 TOLD_KINDS = (
     "incident.opened",
@@ -19,6 +20,8 @@ TOLD_KINDS = (
     "run.ended",
     "address.drift",
     "server.parked",
+    "database.swapped",
+    "database.parked",
     "config.refused",
     "automation.switched",
     "maintenance.begun",
@@ -69,6 +72,14 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
         case "server.parked":
             title = f"{data['server']} came back and is kept from answering for {data['address']}"
             return Severity.WARNING, title, "Move the role back with: failover switch ROLE", ""
+        case "database.swapped" if data["loss_seconds"] > 0:
+            lost, taken_at = format_span(float(data["loss_seconds"])), str(data["taken_at"])
+            title = f"{data['name']} on {data['server']} serves the state of {taken_at[:16]} UTC: {lost} are lost"
+            text = f"From the backup {data['backup']}. What {data['server']} had before is kept as {data['kept']}."
+            return Severity.WARNING, title, text, f"run {run}"
+        case "database.parked":
+            title = f"{data['name']} on {data['server']} came back and is read-only now"
+            return Severity.WARNING, title, _newer(data), ""
         case "config.refused":
             problems = [str(problem) for problem in data["problems"]]
             return Severity.WARNING, f"the new config is refused: {problems[0]}", "\n".join(problems), ""
@@ -78,6 +89,19 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
             title = f"maintenance of {data['about']} until {data['until']} ({by}: {data['why']})"
             return Severity.INFO, title, "", ""
     return None
+
+
+def _newer(data: Mapping[str, Any]) -> str:
+    if data.get("problem"):
+        return f"What it has besides can't be told: {data['problem']}"
+    if data.get("against") is None:
+        return "Nothing is known of what it has besides."
+    if not data["newer_rows"]:
+        return f"No table has more or fewer rows than {data['against']}, which serves in its place."
+    return (
+        f"Against {data['against']}, which serves in its place: {tell(data['newer_rows'])}. Nothing is merged or "
+        "dropped: people decide what of it is still wanted."
+    )
 
 
 def unwritten(kind: str, site: str, data: Mapping[str, Any], error: str, at: datetime) -> Message:
