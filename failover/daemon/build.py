@@ -119,6 +119,7 @@ def setup(
         servers=servers,
         hosts={name: section.ssh.host for name, section in site.servers.items()},
         backups=site.backups,
+        timezone=site.site.timezone,
         limits=Limits(grace_seconds=watch.grace, not_ready_seconds=watch.not_ready_after),
         policy=policy,
         world_every=watch.world_every,

@@ -11,6 +11,7 @@ from failover.journal.journal import Journal
 from failover.journal.site_view import SiteView
 from failover.metrics import Tally
 from failover.model import RunKind
+from failover.monitor.backups import why_frozen
 from failover.monitor.crier import Crier
 from failover.monitor.monitor import Monitor
 from failover.monitor.scenes import Scenes
@@ -113,6 +114,7 @@ class House:
             lambda: self.monitor.witnesses_seen(),
             self.restores,
             lambda role: view.databases.swaps.get(role),
+            lambda: why_frozen(view),
         )
         self._tally.expect(setup.site, setup.checks, setup.plans)
         self.monitor = Monitor(

@@ -1,37 +1,24 @@
 """What is done ahead of time, on the calendar, so that a recovery needn't: content copied to the server that stands by,
 and the newest good backup of a database restored beside the one that it has.
-
-APScheduler follows the wall clock and stops working when that is set back, so a watch on the monotonic clock adds its
-jobs again when the two part (APScheduler issues 752 and 339).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from functools import partial
 
 from failover.errors import Busy, FailoverError
 from failover.journal.run_view import DAEMON, RunView
-from failover.model import Cause, RunKind, RunState, utc_now
+from failover.model import Cause, RunKind, RunState
+from failover.monitor.calendar import Calendar
 from failover.monitor.setup import Setup
 from failover.monitor.starts import Starts
 from failover.recover.builtin import copy_ahead, follow, restore_ahead
 from failover.recover.plan import Plan
 from failover.recover.steps import ContentSynced, DatabaseRestored
 
-log = logging.getLogger(__name__)
-
-JUMP_SECONDS = 5.0
-WATCH_SECONDS = 5.0
 TURNS, TURN_SECONDS = 60, 1.0
-MISFIRE_SECONDS = 3600
 
 
 class Ahead:
@@ -47,15 +34,18 @@ class Ahead:
         setup: Setup,
         holders: Callable[[], Mapping[str, str]],
         starts: Starts,
-        said: Callable[[str, Mapping[str, Any]], object],
+        calendar: Calendar,
     ) -> None:
         self._setup = setup
         self._holders = holders
         self._contents = contents(setup)
         self._databases = databases(setup)
         self._starts = starts
-        self._said = said
-        self._scheduler: AsyncIOScheduler | None = None
+        self._calendar = calendar
+        for number in range(len(self._contents)):
+            calendar.every(f"copy {number}", setup.ahead_every, partial(self._copy, number))
+        for number in range(len(self._databases)):
+            calendar.every(f"restore {number}", setup.ahead_every, partial(self._restore, number))
         self.last: dict[str, str] = {}
         """By name, what the newest attempt came to."""
 
@@ -64,46 +54,13 @@ class Ahead:
         if run.state is not RunState.ABORTED:
             self.last[run.plan] = f"run {run.number} {run.state}" + (f": {run.reason}" if run.reason else "")
 
-    async def run(self) -> None:
-        """Keep the calendar until cancelled."""
-        if not self._contents and not self._databases:
-            return
-        self._scheduler = scheduler = AsyncIOScheduler(
-            timezone="UTC",
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_SECONDS},
-        )
-        scheduler.add_listener(self._trouble, EVENT_JOB_MISSED | EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
-        scheduler.start()
-        try:
-            self._plan_jobs()
-            await self._watch_clock()
-        finally:
-            scheduler.pause()
-            scheduler.shutdown(wait=False)
-
     def restore_soon(self) -> None:
         """There is a new backup, or more is known of one: don't wait for the calendar to come round."""
-        if self._scheduler is not None and self._scheduler.running:
-            self._plan_jobs(only=self._restore)
+        self._calendar.soon(*(f"restore {number}" for number in range(len(self._databases))))
 
     def copy_soon(self) -> None:
         """A role moved, or a server is back: another one stands by now, and it may never have had the content."""
-        if self._scheduler is not None and self._scheduler.running:
-            self._plan_jobs(only=self._copy)
-
-    def _plan_jobs(self, only: Callable[[int], Any] | None = None) -> None:
-        assert self._scheduler is not None  # noqa: S101 - run() made it
-        work: dict[Callable[[int], Any], int] = {
-            self._copy: len(self._contents),
-            self._restore: len(self._databases),
-        }
-        for act, count in work.items():
-            for number in range(count if only in (None, act) else 0):
-                trigger = IntervalTrigger(seconds=max(1, round(self._setup.ahead_every)), timezone="UTC")
-                name = f"{act.__name__} {number}"
-                self._scheduler.add_job(
-                    act, trigger, [number], id=name, replace_existing=True, next_run_time=utc_now()
-                )  # fmt: skip
+        self._calendar.soon(*(f"copy {number}" for number in range(len(self._contents))))
 
     async def _copy(self, number: int) -> None:
         role, content = self._contents[number]
@@ -132,20 +89,6 @@ class Ahead:
                 return
             self.last[name] = f"run {run.number}" if run is not None else "nothing to do"
             return
-
-    async def _watch_clock(self) -> None:
-        apart = time.time() - time.monotonic()
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            now = time.time() - time.monotonic()
-            if abs(now - apart) > JUMP_SECONDS:
-                self._said("calendar.reset", {"jumped_seconds": round(now - apart, 3)})
-                log.warning("the wall clock jumped by %.1f s: the calendar begins anew", now - apart)
-                self._plan_jobs()
-            apart = now
-
-    def _trouble(self, event: Any) -> None:
-        log.warning("calendar: job %s: %s", event.job_id, getattr(event, "exception", None) or "missed or overrun")
 
 
 def contents(setup: Setup) -> list[tuple[str, ContentSynced]]:

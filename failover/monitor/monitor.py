@@ -17,6 +17,8 @@ from failover.journal.site_view import SiteView
 from failover.model import Event, Reading, RunKind, RunState, Standing, State, Verdict, utc_now
 from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
+from failover.monitor.backups import BackupKeeper
+from failover.monitor.calendar import Calendar
 from failover.monitor.databases import DatabaseKeeper
 from failover.monitor.incidents import Book
 from failover.monitor.judge import Judge
@@ -97,7 +99,9 @@ class Monitor:
         self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
         self.keeper = Keeper(setup, view, scribe, starts)
         self.databases = DatabaseKeeper(setup, view, starts, now=now)
-        self.ahead = Ahead(setup, lambda: view.holders, starts, scribe.write)
+        self._calendar = Calendar(scribe.write)
+        self.ahead = Ahead(setup, lambda: view.holders, starts, self._calendar)
+        self.backups: BackupKeeper = BackupKeeper(setup, view, starts, asker, self._calendar, before.backups if before else None, now)
         self.looks = Looks(setup.checks, sight, self._took, late=late)
         self._witness_looks = Looks(setup.witnesses, sight, self._witness_took)
         self._unsubscribe: Callable[[], None] | None = None
@@ -106,9 +110,10 @@ class Monitor:
         """Watch until cancelled. Any part's end is the end of all: systemd starts a monitor that broke anew."""
         self._unsubscribe = self._journal.subscribe(self._tell_loop)
         self.view.catch_up(self._journal)
+        self.backups.recall(self._journal)
         try:
             async with asyncio.TaskGroup() as group:
-                parts = (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self.ahead)
+                parts = (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self._calendar)
                 for part in (*parts, self.databases):
                     group.create_task(part.run(), name=f"{type(part).__name__} of {self.setup.site}")
                 group.create_task(self._keep_house(), name=f"housekeeping of {self.setup.site}")
@@ -241,6 +246,7 @@ class Monitor:
         if event.site not in ("", self.setup.site):
             return
         self._note_run(event)
+        self.backups.heard(event)
         if event.kind == "role.moved":
             self._look_anew(str(event.data["role"]))
         if event.kind == "run.ended":
@@ -255,6 +261,7 @@ class Monitor:
         run = self.view.runs.by_number.get(event.run) if event.run is not None else None
         if run is not None and run.kind is RunKind.AHEAD:
             self.ahead.ended(run)
+            self.backups.ended(run)
         elif run is not None:
             self._moved_at = event.at
             self._judge_addresses()

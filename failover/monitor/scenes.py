@@ -34,6 +34,7 @@ class Scenes:
         witnesses: Callable[[], Mapping[str, bool | None]] = dict,
         restores: Restores | None = None,
         swap: Callable[[str], Swap | None] = lambda _role: None,
+        frozen: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._setup = setup
         self._sight = sight
@@ -43,6 +44,7 @@ class Scenes:
         self._loop = loop
         self._copies = copies
         self._witnesses = witnesses
+        self._frozen = frozen
         self._restores = restores or Restores()
         self._swap = swap
 
@@ -81,6 +83,7 @@ class Scenes:
             silent_since=self._silent_since,
             copies=self._copies,
             backups=setup.backups,
+            frozen=self._frozen,
             restores=self._restores,
             swap=self._swap,
         )

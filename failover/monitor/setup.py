@@ -47,6 +47,8 @@ class Setup:
     """The address of each server at which the monitor and the other servers reach it."""
     backups: Mapping[str, BackupSet] = field(default_factory=dict)
     """The backup sets, by name."""
+    timezone: str = "UTC"
+    """In which the times of the calendar are."""
     limits: Limits = field(default_factory=Limits)
     policy: Callable[[str], Policy | None] = lambda _server: None
     """What a server's helper is to be allowed by the config of now; None where nobody enrolls it."""
