@@ -50,6 +50,7 @@ COMMANDS: dict[str, Entry] = {
     "abort": Entry("failover.cli.runs:abort", "End a run."),
     "mark-done": Entry("failover.cli.runs:mark_done", "Say that a step was done by hand."),
     "confirm": Entry("failover.cli.runs:confirm", "Give the word that a run waits for."),
+    "backup": Entry("failover.cli.backup:backup", "Make, list, read and try backups."),
     "explain": Entry("failover.cli.explain:explain", "Why the daemon acted or didn't."),
     "ack": Entry("failover.cli.upkeep:ack", "Acknowledge a plan's last run: it may act by itself again."),
     "maintenance": Entry("failover.cli.upkeep:maintenance", "Begin or end a time in which nothing acts by itself."),

@@ -56,6 +56,17 @@ def span(seconds: float | None) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def size(count: float | None) -> str:
+    """``19.7 MB``, in powers of a thousand."""
+    if count is None:
+        return "-"
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 def sentence(event: Mapping[str, Any]) -> str | None:
     """What an event of a run says to somebody who watches it, or None when it says nothing new."""
     data: Mapping[str, Any] = event["data"]

@@ -53,6 +53,7 @@ class Api:
             get("/runs", lambda r: {"runs": desk.runs(_site(r), _whole(r, "limit", 20))}),
             get("/runs/{number:int}", lambda r: desk.run(_site(r), number(r))),
             get("/ready", lambda r: desk.ready(_site(r), r.query_params.get("plan"))),
+            get("/backups", lambda r: desk.backups(_site(r), r.query_params.get("set"))),
             get("/events", self._events),
             get("/explain", lambda r: desk.explain(_site(r), _moment(r, "at"))),
             get("/audit/head", lambda _r: desk.audit_head()),
@@ -76,6 +77,7 @@ class Api:
                 forms.Why,
                 lambda r, b, p: desk.acknowledge(b.site, str(r.path_params["plan"]), p.cause(b.why)),
             ),
+            post("/backups", forms.BeginBackup, self._begin_backup),
             post("/maintenance/begin", forms.BeginMaintenance, self._begin_maintenance),
             post(
                 "/maintenance/end",
@@ -108,6 +110,15 @@ class Api:
         if body.dry:
             return self._desk.dry(body.site, body.role, body.verb)
         return self._desk.start(body.site, body.role, body.verb, person, force=body.force)
+
+    def _begin_backup(self, _request: Request, body: forms.BeginBackup, person: Person) -> Mapping[str, Any]:
+        if (body.verb == "restore") != (body.into is not None):
+            raise Problem(422, "invalid", "into: only a restore has it, and it needs it")
+        if body.verb == "now" and (body.id is not None or body.server is not None):
+            raise Problem(422, "invalid", "id: a backup that is to be made has none yet; the set says where it lies")
+        return self._desk.begin_backup(
+            body.site, body.verb, body.set, person, backup=body.id, server=body.server, into=body.into
+        )
 
     def _begin_maintenance(self, _request: Request, body: forms.BeginMaintenance, person: Person) -> Mapping[str, Any]:
         if not 60 <= body.lasts <= MAX_MAINTENANCE_SECONDS:

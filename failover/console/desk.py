@@ -49,6 +49,19 @@ class StartRun(Body):
     dry: bool = False
 
 
+class BeginBackup(Body):
+    """Make a backup, read one to its end, or restore one beside what serves."""
+
+    verb: Literal["now", "verify", "restore"]
+    set: Name
+    id: Name | None = None
+    """By default the newest to verify, the best to restore."""
+    server: Name | None = None
+    """Where it lies; by default the set's first place."""
+    into: Name | None = None
+    """What it is restored as."""
+
+
 class Why(Body):
     """An act with its reason."""
 
@@ -104,6 +117,24 @@ class Desk(Protocol):
 
     def status(self, site: str | None) -> Json:
         """One screen: servers, roles, addresses, checks, incidents, runs, of every site or one."""
+        ...
+
+    def backups(self, site: str | None, name: str | None) -> Json:
+        """What there is of a backup set, or of all: which would be used, and why no newer one."""
+        ...
+
+    def begin_backup(
+        self,
+        site: str | None,
+        verb: str,
+        name: str,
+        person: Person,
+        *,
+        backup: str | None,
+        server: str | None,
+        into: str | None,
+    ) -> Json:
+        """Begin to make, verify or restore a backup."""
         ...
 
     def runs(self, site: str | None, limit: int) -> Sequence[Json]:

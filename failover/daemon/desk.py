@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from failover.console.desk import Json, Person
-from failover.daemon import views
+from failover.daemon import backups_desk, views
 from failover.daemon.ready_view import beside_view, ready_view
 from failover.errors import NotAllowed, NotFound
 from failover.journal.queries import RunView
@@ -96,6 +96,25 @@ class TheDesk:
         )
         failed = (one.at for one in looks if one.data["check"] in checks and one.data["was"] == Standing.UP)
         return beside_view(self._foretold(run), run, next(failed, None))
+
+    def backups(self, site: str | None, name: str | None) -> Json:
+        """See :class:`~failover.console.desk.Desk`."""
+        house, now = self._house(site), utc_now()
+        return {"site": house.name, "now": views.moment(now), "sets": backups_desk.sets_view(house, name, now)}
+
+    def begin_backup(
+        self,
+        site: str | None,
+        verb: str,
+        name: str,
+        person: Person,
+        *,
+        backup: str | None,
+        server: str | None,
+        into: str | None,
+    ) -> Json:
+        """See :class:`~failover.console.desk.Desk`."""
+        return views.run_line(backups_desk.begin(self._house(site), verb, name, backup, server, into, person))
 
     def _foretold(self, run: RunView) -> Event | None:
         """The newest forecast of the run's plan from before the run."""

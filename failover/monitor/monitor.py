@@ -101,7 +101,8 @@ class Monitor:
         self.databases = DatabaseKeeper(setup, view, starts, now=now)
         self._calendar = Calendar(scribe.write)
         self.ahead = Ahead(setup, lambda: view.holders, starts, self._calendar)
-        self.backups: BackupKeeper = BackupKeeper(setup, view, starts, asker, self._calendar, before.backups if before else None, now)
+        kept = before.backups if before else None
+        self.backups: BackupKeeper = BackupKeeper(setup, view, starts, asker, self._calendar, kept, now)
         self.looks = Looks(setup.checks, sight, self._took, late=late)
         self._witness_looks = Looks(setup.witnesses, sight, self._witness_took)
         self._unsubscribe: Callable[[], None] | None = None

@@ -23,7 +23,7 @@ HEAVY = (
     "prometheus_client",
 )
 TALKS = ("status", "recover", "switch", "runs", "resume", "abort", "mark-done", "confirm", "explain", "ack",
-         "maintenance", "automation", "notify", "reload", "audit", "daemon")  # fmt: skip
+         "backup", "maintenance", "automation", "notify", "reload", "audit", "daemon")  # fmt: skip
 
 
 def imported(*argv: str) -> set[str]:

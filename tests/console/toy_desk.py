@@ -51,6 +51,24 @@ class ToyDesk:
         self._check(site)
         return {"plans": [{"plan": plan}]}
 
+    def backups(self, site: str | None, name: str | None) -> Mapping[str, Any]:
+        self._check(site)
+        return {"sets": [{"name": name}]}
+
+    def begin_backup(
+        self,
+        site: str | None,
+        verb: str,
+        name: str,
+        person: Person,
+        *,
+        backup: str | None,
+        server: str | None,
+        into: str | None,
+    ) -> Mapping[str, Any]:
+        self._check(site)
+        return self._tell("begin_backup", verb, name, str(person), backup, server, into)
+
     def events(self, site: str | None, *, run: int | None, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
         self._check(site)
         return [{"seq": after + 1, "run": run, "limit": limit}]
