@@ -248,6 +248,20 @@ def measures(*times: float, bytes: int | None = None) -> Measures:  # noqa: A002
     return found
 
 
+def test_the_usual_time_is_the_median_and_the_worst_the_longest() -> None:
+    (part,) = forecast([(1, [Work("copy", (Like("copy", "x"),))])], None, measures(1.0, 30.0, 2.0), NOW).parts
+    assert (part.seconds, part.worst_seconds) == (2.0, 30.0)
+    assert [source.event for source in part.sources] == [1, 2, 3]
+
+
+def test_times_of_the_same_server_count_before_those_of_others() -> None:
+    found = measures(1.0)
+    found._add(Key("copy", "x", "web-backup"), Measure(9.0, NOW, 2, None))
+    like = (Like("copy", "x", "web-backup"), Like("copy", "x"))
+    (part,) = forecast([(1, [Work("copy", like)])], None, found, NOW).parts
+    assert (part.seconds, [source.event for source in part.sources]) == (9.0, [2])
+
+
 SPANS = st.floats(min_value=0.0, max_value=1e5)
 LIKE = (Like("copy", "x"),)
 

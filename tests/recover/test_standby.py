@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from failover.errors import Refused
 from failover.model import Reading, RunKind, State
 from failover.recover.problem import MONITOR, Problem, Ready, judge, once
 from failover.recover.readiness import ready
@@ -125,6 +126,16 @@ def test_a_standby_like_its_holder_lacks_nothing(bureau: Bureau) -> None:
 def test_witnesses_that_werent_looked_at_yet_say_nothing(bureau: Bureau) -> None:
     scene = replace(bureau.scene("web", RunKind.RECOVER), witnesses=lambda: {"gateway": None})
     assert ready(bureau.plans["web"], scene) == []
+
+
+def test_a_standby_that_refuses_a_steps_question_stops_the_plan(bureau: Bureau) -> None:
+    def refuse(path: str) -> dict[str, Any]:
+        raise Refused("web-backup", "not-in-policy", f"the path {path} is not in this server's policy")
+
+    bureau.servers["web-backup"]._ask_content = refuse
+    (problem,) = ready(bureau.plans["web"], enrolled(bureau))
+    assert (problem.severity, problem.about) == ("stops", "web-backup")
+    assert "is not in this server's policy" in problem.text
 
 
 def test_a_silent_holder_is_no_reason_against_its_own_recovery(bureau: Bureau) -> None:
