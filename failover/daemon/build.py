@@ -108,7 +108,12 @@ def setup(
         site=site.name,
         roles={
             name: RoleSetup(
-                role.home, role.standby, role.address, role.path, role.database.database if role.database else None
+                role.home,
+                role.standby,
+                role.address,
+                role.path,
+                role.database.database if role.database else None,
+                role.unit,
             )
             for name, role in site.roles.items()
         },

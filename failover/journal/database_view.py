@@ -21,6 +21,8 @@ class Swap:
     at: datetime
     tables: Mapping[str, int] | None = None
     """Rows by table in what was restored."""
+    loss_seconds: float = 0.0
+    """How much of what was written was lost by it; nothing in a planned move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Databases:
                 taken_at=datetime.fromisoformat(data["taken_at"]),
                 at=event.at,
                 tables=data.get("tables"),
+                loss_seconds=float(data.get("loss_seconds") or 0.0),
             )
         elif event.kind == "database.restored":
             self.restored[data["role"], data["server"]] = Restored(

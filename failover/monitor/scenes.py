@@ -59,7 +59,9 @@ class Scenes:
         if role not in setup.roles:
             raise NotFound(f"there is no role {role!r}; there are {', '.join(setup.roles)}")
         roles = {
-            name: RoleNow(name, holders[name], its.other(holders[name]), its.addresses, its.path, its.database)
+            name: RoleNow(
+                name, holders[name], its.other(holders[name]), its.addresses, its.path, its.database, its.unit
+            )
             for name, its in setup.roles.items()
         }
         now = roles[role]

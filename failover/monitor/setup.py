@@ -25,6 +25,7 @@ class RoleSetup:
     addresses: tuple[str, ...] = ()
     path: str | None = None
     database: Database | None = None
+    unit: str | None = None
 
     def other(self, server: str) -> str:
         """The server of the pair that isn't the named one."""

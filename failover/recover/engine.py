@@ -218,7 +218,7 @@ class Engine:
             change = next(todo)
             while True:
                 said.append(change.says)
-                moves = step.moves(change.verb, change.args) or step.heals is not None
+                moves = step.moves(self._scene, change) or step.heals is not None
                 confirm = self._confirm if moves else _nothing  # the last moment to say no (I13)
                 outcome = self._hand.carry_out(number, change, confirm)
                 if outcome.ok and (news := step.news(self._scene, change, outcome)):
@@ -240,7 +240,7 @@ class Engine:
         """Whether this run touched what visitors use, so that what they see says nothing about the fault any more."""
         steps = self._plan.steps
         return any(
-            made.outcome.touched and steps[made.step - 1].moves(made.verb, made.args)
+            made.outcome.touched and steps[made.step - 1].moves(self._scene, made)
             for made in self._record.all_made()
         )
 

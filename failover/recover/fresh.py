@@ -12,12 +12,11 @@ from failover.errors import StepRefused
 from failover.recover.catalogue import find, look_at
 from failover.recover.databases import Database
 from failover.recover.outcome import Outcome
+from failover.recover.restoring import quiet
 from failover.recover.scene import Scene
 from failover.recover.step import ANY_FAILURE, Change
 
 _TRIES = 2
-QUIET_SECONDS = 30.0
-"""For ending the connections of those who write."""
 
 
 def set_for(scene: Scene, names: Sequence[str]) -> str:
@@ -33,13 +32,6 @@ def set_for(scene: Scene, names: Sequence[str]) -> str:
         f"a switch makes a fresh backup first, and failover makes none of {', '.join(names)} itself: "
         "a set of the kind 'database' is needed"
     )
-
-
-def quiet(server: str, database: Database) -> Change:
-    """Nobody writes to it any more; reading goes on."""
-    args = {"name": database.name, "want": "read-only"}
-    says = f"make {database.name} on {server} read-only"
-    return Change(server, "database", args, says, within_seconds=QUIET_SECONDS)
 
 
 def make(

@@ -18,6 +18,10 @@ from failover.recover.step import ANY_FAILURE, Change
 _TRIES = 50
 """Backups that are tried before the step gives up."""
 _DROP_SECONDS = 60.0
+QUIET_SECONDS = 30.0
+"""For ending the connections of those who write."""
+_STARTS, _START_SECONDS, _LOOK_SECONDS = 2, 60.0, 0.25
+_MOVES = frozenset({RunKind.RECOVER, RunKind.SWITCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,13 @@ def restore(
     for _ in range(_TRIES):
         now = look_at(scene, server, database)
         if not now.up:
-            raise StepRefused(f"no database server runs on {server}, so nothing can be restored there")
+            yield from _start(scene, server, database)
+            if not scene.dry:
+                return None
+        elif now.takes_writes and scene.kind in _MOVES:
+            yield quiet(server, database)  # what doesn't serve takes no writes, however it came up (I11)
+            if not scene.dry:
+                return None
         found = find(scene, names, server)
         choice = (
             pick(scene, server, names, found, now, against) if only is None else _only(scene, server, only, against)
@@ -83,6 +93,27 @@ def restore(
         if outcome.kind == "no-space" and not (yield from _make_room(scene, server, database, now, outcome)):
             return None
     raise StepRefused(f"{_TRIES} backups in a row couldn't be restored on {server}")
+
+
+def _start(scene: Scene, server: str, database: Database) -> Generator[Change, Outcome | None, None]:
+    """Start the server that backups are restored in, where a move needs it; ahead of time that is for people.
+
+    Raises:
+        StepRefused: it can't be started, or nobody said how.
+    """
+    why = f"no database server runs on {server}, so nothing can be restored there"
+    args = {"unit": scene.role.unit, "want": "running"}
+    tries = [made for made in scene.made(server, "service") if made.args == args]
+    if scene.role.unit is None or scene.kind not in _MOVES or len(tries) >= _STARTS:
+        said = f": {tries[-1].outcome.sentence}" if tries and tries[-1].outcome.sentence else ""
+        raise StepRefused(why + said)
+    says = f"start {scene.role.unit} on {server}, so that a backup can be restored there"
+    outcome = yield Change(server, "service", args, says, within_seconds=_START_SECONDS, tolerates=ANY_FAILURE)
+    if outcome is None or not outcome.ok:
+        return
+    give_up = scene.clock() + _START_SECONDS
+    while not look_at(scene, server, database).up and scene.clock() < give_up:
+        scene.wait(_LOOK_SECONDS)  # the unit runs before the server takes questions
 
 
 def the_database(scene: Scene) -> Database:
@@ -187,6 +218,13 @@ def _make_room(
         if done is not None and not done.ok:
             return False
     return True
+
+
+def quiet(server: str, database: Database) -> Change:
+    """Nobody writes to it any more; reading goes on."""
+    args = {"name": database.name, "want": "read-only"}
+    says = f"make {database.name} on {server} read-only"
+    return Change(server, "database", args, says, within_seconds=QUIET_SECONDS)
 
 
 def drop(server: str, database: Database, shadow: Shadow) -> Change:

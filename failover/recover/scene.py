@@ -37,6 +37,8 @@ class RoleNow:
     """Where the role's content lies, for roles that have content."""
     database: Database | None = None
     """The role's database, for roles that have one."""
+    unit: str | None = None
+    """The systemd unit that does the role's work."""
 
 
 @dataclass(frozen=True, slots=True)

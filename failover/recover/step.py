@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from failover.journal.measured import subject_of
-from failover.recover.outcome import Outcome
+from failover.recover.outcome import Made, Outcome
 from failover.recover.problem import Problem
 from failover.recover.scene import Scene
 from failover.recover.work import ASSUMED_SECONDS, Like, Told, Work
@@ -60,7 +60,7 @@ class Step(BaseModel):
         """The check that this step may heal without moving anything, for a step that tries that."""
         return None
 
-    def moves(self, verb: str, args: Mapping[str, Any]) -> bool:
+    def moves(self, scene: Scene, change: Change | Made) -> bool:
         """Whether a change of this step is one that visitors or editors may notice."""
         return not self.harmless and self.heals is None
 

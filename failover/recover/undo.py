@@ -48,7 +48,7 @@ class Undo:
         touched = {
             made.step
             for made in self._record.all_made()
-            if made.outcome.touched and steps[made.step - 1].moves(made.verb, made.args)
+            if made.outcome.touched and steps[made.step - 1].moves(self._scene, made)
         }
         moving = [(number, step) for number, step in enumerate(steps, start=1) if number in touched]
         if not moving:

@@ -54,6 +54,10 @@ class DatabaseBureau(Bureau):
         self.lost: list[str] = []
         """Moments at which a row that was once written stood nowhere any more (I7)."""
         self.returned: set[str] = set()
+        self.runs = {"db": True, "db-backup": True}
+        self.before: set[str] = set()
+        self.ready = 0
+        """The journal's newest line when the test began, and what stood on the standby then."""
         for name in ("db", "db-backup"):
             self.world.hosts[name].services["postgresql"] = "active"
         for name in ("db-backup", "third"):
@@ -93,7 +97,7 @@ class DatabaseBureau(Bureau):
     def scene(self, role: str, kind: RunKind) -> Scene:
         holder = holders(self.journal.events(kinds=["role.moved"]), {"database": "db"})["database"]
         standby = "db-backup" if holder == "db" else "db"
-        database = RoleNow("database", holder, standby, database=WCM)
+        database = RoleNow("database", holder, standby, database=WCM, unit="postgresql")
         return Scene(
             site="shop", kind=kind, role=database, old=holder, new=standby, roles={"database": database}, addresses={},
             servers=self.servers, hosts={name: address_of(name, self.world) for name in self.world.hosts},
@@ -142,6 +146,12 @@ class DatabaseBureau(Bureau):
     def always_writing(self, where: str) -> None:
         """For ``at_call``: at every moment somebody tries to write everywhere, and everything is looked at."""
         for name in ("db", "db-backup"):
+            runs = self.world.hosts[name].services["postgresql"] == "active"
+            if runs and not self.runs[name]:
+                self.returned.add(name)  # it takes what it is sent until it is parked, like one that was booted
+            self.runs[name] = runs
+            if not self._takes_writes(name):
+                self.returned.discard(name)
             self.write(name)
         self.look_for_losses(where)
 

@@ -283,6 +283,40 @@ def test_the_way_back_shows_first_what_changed_and_brings_all_of_it(bureau: Data
     assert len(next(db for name, db in bureau.databases("db").items() if "__old_" in name).rows["pages"]) == 25
 
 
+def test_there_and_back_needs_no_hand_on_a_server(bureau: DatabaseBureau) -> None:
+    assert bureau.switch().state is RunState.DONE
+    assert bureau.world.hosts["db"].services["postgresql"] == "inactive"
+    back = bureau.switch()
+    assert back.state is RunState.DONE, back.reason
+    assert "db running" in changes(back), "where it was restored in is started by the run"
+    assert bureau.stored_holder == "db"
+
+
+def test_what_a_planned_move_stopped_is_started_again_to_stand_by_and_takes_no_writes(bureau: DatabaseBureau) -> None:
+    bureau.switch()
+    run = bureau.park()
+    assert run is not None
+    assert changes(run) == ["db running"]
+    assert not bureau.write("db")
+    bureau.backup(at_hours=0)
+    assert bureau.ahead() is not None, "so the newest backup can be restored ahead there"
+
+
+def test_a_database_server_that_failed_is_left_to_people(bureau: DatabaseBureau) -> None:
+    bureau.fail()
+    bureau.recover()
+    assert bureau.world.hosts["db"].services["postgresql"] == "inactive"
+    assert bureau.park() is None
+
+
+def test_a_standby_whose_database_server_is_down_is_started_by_a_recovery(bureau: DatabaseBureau) -> None:
+    bureau.world.hosts["db-backup"].services["postgresql"] = "failed"
+    bureau.fail()
+    run = bureau.recover()
+    assert run.state is RunState.DONE, run.reason
+    assert changes(run)[0] == "db-backup running"
+
+
 def test_a_switch_that_cannot_be_finished_is_taken_back_and_can_be_written_to(bureau: DatabaseBureau) -> None:
     bureau.world.at_call = lambda where: (
         bureau.world.hosts["db-backup"].services.update(postgresql="failed") if where == "after ask third see" else None

@@ -53,6 +53,12 @@ def well(bureau: DatabaseBureau) -> None:
     """Nothing is wrong: a planned move."""
 
 
+def moved(bureau: DatabaseBureau) -> None:
+    """It was moved before, and written to since: the way back, to a server whose database stands still."""
+    bureau.switch()
+    bureau.write_some("db-backup", 5)
+
+
 def unanswered(bureau: DatabaseBureau) -> None:
     """The new one is put in place and doesn't answer: all is taken back."""
     look = bureau.look
@@ -69,6 +75,7 @@ SCENES: dict[str, tuple[Callable[[DatabaseBureau], None], RunKind, dict[str, Any
     "off, no fence": (powered_off, RunKind.RECOVER, {}),
     "too much would be lost": (too_old, RunKind.RECOVER, {}),
     "planned": (well, RunKind.SWITCH, {}),
+    "planned, back": (moved, RunKind.SWITCH, {}),
     "planned, taken back": (unanswered, RunKind.SWITCH, {}),
 }
 
@@ -81,6 +88,8 @@ def cut(path: Path, scene: str, wire: Tripwire, fates: Iterable[tuple[str, str]]
     bureau = DatabaseBureau(path, **settings, wrap=lambda journal: WiredJournal(journal, wire if armed else quiet))
     prepare(bureau)
     armed.append(True)
+    bureau.ready = bureau.journal.head[0]
+    bureau.before = bureau.rows(bureau.scene("database", kind).new)
     bureau.kill_daemon()
     bureau.start_daemon()
 
@@ -115,23 +124,24 @@ def judge(bureau: DatabaseBureau, where: str) -> None:
     assert "years ago" in kept, f"{where}: what was there is gone"
     for event in bureau.journal.events(kinds=["run.opened"]):
         run = bureau.end(int(event.run or 0))
-        if run.kind is RunKind.AHEAD:
+        if run.kind is RunKind.AHEAD or run.last <= bureau.ready:
             continue
+        old, new = str(run.old), str(run.new)
         assert run.state.ended or run.state is RunState.WAITING, f"{where}: forgotten"
         if run.state is RunState.DONE:
-            assert bureau.stored_holder == "db-backup" == bureau.world.serving, where
-            assert bureau.write("db-backup"), f"{where}: it can't be written to"
-            assert len(bureau.journal.events(kinds=["database.swapped"])) == 1, where
+            assert bureau.stored_holder == new == bureau.world.serving, where
+            assert bureau.write(new), f"{where}: it can't be written to"
+            assert len(bureau.journal.events(run=run.number, kinds=["database.swapped"])) == 1, where
             if run.kind is RunKind.SWITCH:
-                lost = bureau.written - bureau.rows("db-backup") - {"years ago"}
+                lost = bureau.written - bureau.rows(new) - {"years ago"}
                 assert not lost, f"{where}: a planned move lost {lost}"
         if run.state is RunState.UNDONE:
-            assert bureau.stored_holder == "db", where
-            assert not bureau.world.hosts["db"].on or bureau.down or bureau.write("db"), f"{where}: left read-only"
-            assert bureau.rows("db-backup") == {"years ago"}, where
+            assert bureau.stored_holder == old, where
+            assert not bureau.world.hosts[old].on or bureau.down or bureau.write(old), f"{where}: left read-only"
+            assert bureau.rows(new) == bureau.before, where
         if run.state is RunState.STOPPED:
             assert f"failover resume {run.number}" in run.reason, where
-    assert len(bureau.journal.events(kinds=["role.moved"])) <= 1, f"{where}: done twice"
+        assert len(bureau.journal.events(run=run.number, kinds=["role.moved"])) <= 1, f"{where}: done twice"
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -199,7 +209,7 @@ def test_an_old_database_that_is_not_quieted_is_noticed(tmp_path: Path, monkeypa
     monkeypatch.setattr(
         "tests.recover.toys.ToyServer._change_service", lambda server, args: server._ask_service(args["unit"])
     )
-    monkeypatch.setattr("failover.recover.steps.service_stopped.at_rest", lambda _answer: True)
+    monkeypatch.setattr("failover.recover.proof.stands_still", lambda _answer: True)
     bureau = cut(tmp_path, "failed", Tripwire(None))
     with pytest.raises(AssertionError):
         judge(bureau, "planted")

@@ -8,18 +8,18 @@ from pydantic import Field
 
 from failover.errors import ServerError, StepRefused
 from failover.recover.catalogue import look_at
-from failover.recover.fresh import quiet
 from failover.recover.outcome import Outcome
-from failover.recover.restoring import the_database
+from failover.recover.restoring import quiet, the_database
 from failover.recover.rows import counted, differences
 from failover.recover.scene import On, Scene
-from failover.recover.step import Change, Step, Todo
+from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
 
 class DatabaseParked(Step):
     """Nobody writes to the database of a server that doesn't hold the role (I10, I11). Nothing is merged or dropped.
 
-    Its server goes on running, for people to read what was written last, and for shadows to be restored beside it.
+    Its server goes on running, for people to read what was written last, and for shadows to be restored beside it. One
+    that a planned move stopped is started again: it was made read-only before. One that failed is left to people.
     """
 
     kind: Literal["database_parked"] = "database_parked"
@@ -33,7 +33,10 @@ class DatabaseParked(Step):
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`. A database server that is down takes no writes."""
         database, server = the_database(scene), scene.on(self.on)
-        if not look_at(scene, server, database).takes_writes:
+        now = look_at(scene, server, database)
+        if not now.up:
+            yield from self._start(scene, server)
+        if not now.takes_writes:
             return
         holder = scene.role.holder
         try:
@@ -47,8 +50,19 @@ class DatabaseParked(Step):
             )
         yield quiet(server, database)
 
+    def _start(self, scene: Scene, server: str) -> Todo:
+        swap, unit = scene.swap(scene.role.name), scene.role.unit
+        if unit is None or swap is None or swap.loss_seconds > 0 or swap.server != scene.role.holder:
+            return
+        if not scene.made(server, "service"):
+            says = f"start {unit} on {server} again, whose database was made read-only before it was stopped"
+            args = {"unit": unit, "want": "running"}
+            yield Change(server, "service", args, says, within_seconds=60, tolerates=ANY_FAILURE)
+
     def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
         """See :class:`Step`. Compares with the backup that was put in its place, where rows were counted in that."""
+        if change.verb != "database":
+            return None
         told: dict[str, Any] = {"server": change.server, "role": scene.role.name, "name": change.args["name"]}
         swap = scene.swap(scene.role.name)
         if swap is None or swap.tables is None or swap.server == change.server:

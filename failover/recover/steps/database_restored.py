@@ -12,11 +12,11 @@ from failover.model import RunKind, Span, format_span
 from failover.recover import loss
 from failover.recover.catalogue import find, look_at, pick
 from failover.recover.databases import Database, Seen, moment_of, old_name
-from failover.recover.fresh import QUIET_SECONDS, make, quiet, set_for
+from failover.recover.fresh import make, set_for
 from failover.recover.outcome import Made, Outcome
 from failover.recover.problem import Problem
 from failover.recover.proof import PATIENCE_SECONDS
-from failover.recover.restoring import Ready, restore, restored_news, the_database
+from failover.recover.restoring import QUIET_SECONDS, Ready, quiet, restore, restored_news, the_database
 from failover.recover.rows import changed_since
 from failover.recover.scene import Scene
 from failover.recover.step import Change, Step, Todo
@@ -50,9 +50,11 @@ class DatabaseRestored(Step):
         name = scene.role.database.name if scene.role.database else scene.role.name
         return f"{name} on {scene.new} from {'a fresh' if scene.kind is RunKind.SWITCH else 'the newest good'} backup"
 
-    def moves(self, verb: str, args: Mapping[str, Any]) -> bool:
+    def moves(self, scene: Scene, change: Change | Made) -> bool:
         """See :class:`Step`. What is done beside the database that serves moves nothing."""
-        return verb == "database" and args.get("want") not in _HARMLESS
+        if change.verb != "database" or change.args.get("want") in _HARMLESS:
+            return False
+        return change.server != scene.new or change.args.get("want") != "read-only"
 
     def words(self, scene: Scene) -> tuple[str, ...]:
         """See :class:`Step`."""
@@ -67,7 +69,7 @@ class DatabaseRestored(Step):
     def prepare(self, scene: Scene) -> Todo:
         """See :class:`Step`. Restores while the old server may still be mended, and asks before anything moves."""
         database = the_database(scene)
-        if self._swapped(scene) is not None or not look_at(scene, scene.new, database).up:
+        if self._swapped(scene) is not None:
             return
         ready = yield from self._ready(scene, database)
         if ready is not None:
@@ -236,7 +238,8 @@ class DatabaseRestored(Step):
         database, new, now = the_database(scene), scene.new, scene.now()
         there = look_at(scene, new, database)
         if not there.up:
-            yield Problem(f"no database server runs on {new}", "stops", new, now)
+            starts = scene.role.unit is not None and scene.kind is RunKind.SWITCH
+            yield Problem(f"no database server runs on {new}", "hint" if starts else "stops", new, now)
             return
         found = find(scene, self.backups, new)
         for error in found.silent:
