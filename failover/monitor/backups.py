@@ -36,7 +36,7 @@ RETRY_SECONDS = 900.0
 """After an attempt that failed: a full disk or a wrong password isn't another one a minute later."""
 READ_AGAIN = timedelta(days=7)
 TRY_READING_SECONDS = 6 * 3600.0
-BACKUP_KINDS = ("backup.made", "backup.copied", "backup.verified", "backup.pruned")
+BACKUP_KINDS = ("backup.made", "backup.copied", "backup.verified", "backup.restored", "backup.pruned")
 REMEMBERED = 200
 
 
@@ -86,7 +86,7 @@ class BackupKeeper:
             self.catalogue.apply(event)
 
     def heard(self, event: Event) -> None:
-        """A backup was made, copied, read or removed: the servers are asked again soon."""
+        """A backup was made, copied, read, restored or removed: the servers are asked again soon."""
         if event.kind in BACKUP_KINDS:
             self.catalogue.apply(event)
             self._asked = {key: at for key, at in self._asked.items() if key[0] != event.data["set"]}

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field
 
 from failover.backups import Backup, FilesSet, MadeSet, retention
-from failover.backups.backup import new_id
+from failover.backups.backup import made_at, new_id
 from failover.backups.catalogue import Shelf
 from failover.errors import ServerError, StepUnfinished
 from failover.recover.outcome import Outcome
@@ -106,9 +106,12 @@ class BackupMade(Step):
 
 
 def newest_since(shelf: Shelf, since: datetime) -> Backup | None:
-    """The newest backup of ours that is no older than that, and not known to be bad."""
+    """The newest backup of ours that was begun no earlier than that, and isn't known to be bad.
+
+    By the time in its id, which is the monitor's as ``since`` is: the server's clock may be another one.
+    """
     there = (one for one in shelf.backups if one.made_by == "failover" and one.problem is None)
-    return next((one for one in there if one.taken_at >= since), None)
+    return next((one for one in there if (made_at(one.id) or one.taken_at) >= since.replace(microsecond=0)), None)
 
 
 def backup_news(change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
@@ -127,6 +130,8 @@ def backup_news(change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] 
         case "noted" if "verified_at" in change.args:
             why = answer.get("problem")
             return "backup.verified", {**about, "id": change.args["id"], "sound": why is None, "why": why or ""}
+        case "noted" if "restored_at" in change.args:
+            return "backup.restored", {**about, "id": change.args["id"], "at": change.args["restored_at"]}
     return None
 
 
