@@ -10,6 +10,7 @@ from failover.errors import Refused, ServerError
 from failover.recover.problem import MONITOR, Problem, Severity
 from failover.recover.scene import Scene
 from failover.servers.enroll_plan import helper_sha256
+from failover.servers.policy_drift import lacking
 
 FITNESS_SECONDS = 10.0
 _MAJOR = re.compile(r"\d+")
@@ -45,16 +46,21 @@ def _current(scene: Scene, server: str) -> Iterator[Problem]:
     if wanted is None:
         return
     said = scene.server(server).ask("facts", sections=["helper"]).get("helper") or {}
-    for what, key, ours in (
-        ("helper", "sha256", helper_sha256()),
-        ("policy", "policy_sha256", wanted.sha256),
-    ):
-        if said.get(key) != ours:
-            theirs = str(said.get(key) or "none")[:12]
-            text = (
-                f"the {what} of {server} isn't current (sha256 {theirs}…, not {ours[:12]}…): failover enroll {server}"
-            )
-            yield Problem(text, _weight(scene, server), server, scene.now())
+    if said.get("sha256") != (ours := helper_sha256()):
+        text = f"the helper of {server} isn't current ({_differs(said.get('sha256'), ours)}): failover enroll {server}"
+        yield Problem(text, _weight(scene, server), server, scene.now())
+    if said.get("policy_sha256") == wanted.sha256:
+        return
+    theirs = _fitness(scene, server).get("policy")
+    missing = lacking(wanted, theirs) if theirs is not None else ("what nobody can tell",)
+    text = f"the policy of {server} isn't current ({_differs(said.get('policy_sha256'), wanted.sha256)})"
+    severity: Severity = _weight(scene, server) if missing else "hint"
+    lacks = f"; it lacks {', '.join(missing)}" if missing else ", and allows all that the plans need"
+    yield Problem(f"{text}{lacks}: failover enroll {server}", severity, server, scene.now())
+
+
+def _differs(theirs: object, ours: str) -> str:
+    return f"sha256 {str(theirs or 'none')[:12]}…, not {ours[:12]}…"
 
 
 def _weight(scene: Scene, server: str) -> Severity:

@@ -7,6 +7,7 @@ there too. Nothing leaves the machine, and nothing has to be set up.
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -141,7 +142,9 @@ class LiveServer(ToyServer):
 
 
 def make_server(world: LiveWorld, config: Config, site: SiteConfig, name: str) -> Server:
-    world.hosts[name].helper.update(sha256=helper_sha256(), policy_sha256=policy_for(config, site, name).sha256)
+    policy = policy_for(config, site, name)
+    world.hosts[name].policy = json.loads(policy.text())
+    world.hosts[name].helper.update(sha256=helper_sha256(), policy_sha256=policy.sha256)
     return LiveServer(world, name)
 
 

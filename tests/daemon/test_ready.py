@@ -153,6 +153,7 @@ async def test_a_problem_says_when_it_was_measured(running: Bureau) -> None:
 
 def old_policy(bureau: Bureau) -> None:
     bureau.world.hosts["web-backup"].helper["policy_sha256"] = "0" * 64
+    bureau.world.hosts["web-backup"].policy["addresses"] = []
 
 
 def stranger(bureau: Bureau) -> None:
@@ -166,7 +167,7 @@ def blind(bureau: Bureau) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (old_policy, "the policy of web-backup isn't current"),
+        (old_policy, "the policy of web-backup isn't current (sha256 000000000000…"),
         (stranger, "02:ff:00:00:00:01 answers for 127.77.0.100 and isn't web"),
         (blind, "no witness is seen (tcp 127.77.0.1:"),
     ],
@@ -203,7 +204,6 @@ async def test_a_restart_of_the_daemon_begins_no_new_since(running: Bureau) -> N
     await running.until(lambda: running.events("plan.forecast")[-1].data["ready"] == "not ready")
     since = before["since"]
     await running.stop()
-    running.world.hosts["web-backup"].helper["policy_sha256"] = "0" * 64
     await running.start()
     old_policy(running)  # what the toys were made with was enrolled anew
     monitor = running.daemon.houses["bureau"].monitor  # type: ignore[union-attr]

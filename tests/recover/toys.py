@@ -59,6 +59,7 @@ class Host:
     versions: dict[str, str] = field(default_factory=lambda: {"nginx": "1.22.1"})
     helper: dict[str, str] = field(default_factory=dict)
     """The sha256 of the helper and of its policy, as they lie on the machine."""
+    policy: dict[str, Any] = field(default_factory=dict)
     boot_config: dict[str, tuple[str, int]] = field(default_factory=dict)
     databases: dict[str, Db] = field(default_factory=dict)
     db_version: str = "15.20"
@@ -436,7 +437,7 @@ class ToyServer(ToyDatabases):
         return host if host is not None and host.on and self.world.reach(self._name, host.name) else None
 
     def _ask_fitness(self) -> Answer:
-        return {"lacks": list(self.host.lacks), "versions": dict(self.host.versions)}
+        return {"lacks": list(self.host.lacks), "versions": dict(self.host.versions), "policy": self.host.policy}
 
     def _ask_facts(self, sections: list[str]) -> Answer:
         own = address_of(self._name, self.world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,8 @@ def test_versions_are_those_of_the_policys_units_and_of_commands_that_say_so(tmp
 def test_a_version_that_never_comes_holds_nothing_up(tmp_path: Path) -> None:
     home = Home(tmp_path, commands={"slow-version": ["/bin/sleep", "60"]})
     assert fitness(home)["versions"] == {"slow-version": ""}
+
+
+def test_the_policy_is_told_as_it_lies_there(tmp_path: Path) -> None:
+    home = Home(tmp_path, units=["nginx"])
+    assert fitness(home)["policy"] == json.loads(home.policy_file.read_text())

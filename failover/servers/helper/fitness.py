@@ -10,7 +10,7 @@ import re
 import shutil
 from typing import Any, Dict, Iterator, List
 
-from .core import ENVIRONMENT, Answer, Args, Refused, Verb, Work, plain
+from .core import ENVIRONMENT, Answer, Args, Refused, Verb, Work, parse_json, plain
 
 NEEDED = {
     "addresses": {"net_admin": 12, "net_raw": 13},
@@ -29,12 +29,15 @@ PROGRAMS = {
 """How a unit's program says its version; the last word of a unit's name before ``@`` or ``-`` and ``.service``."""
 SECONDS = 3.0
 LONGEST_TEXT = 200
+LONGEST_POLICY = 512 << 10
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
 def ask_fitness(work: Work, _args: Args) -> Answer:
-    """What is lacking, each a sentence, and the versions of the policy's programs."""
-    return {"lacks": list(lacks(work)), "versions": versions(work)}
+    """What is lacking, each a sentence, the versions of the policy's programs, and the policy itself."""
+    with open(work.places.policy, "rb") as file:
+        policy = parse_json(file.read(LONGEST_POLICY))
+    return {"lacks": list(lacks(work)), "versions": versions(work), "policy": policy}
 
 
 def lacks(work: Work) -> Iterator[str]:
