@@ -12,6 +12,7 @@ from failover.config import (
     crosschecks_databases,
     crosschecks_plans,
     crosschecks_policy,
+    crosschecks_services,
     references,
     timers,
 )
@@ -37,6 +38,7 @@ def crosscheck(site: SiteConfig, common: CommonConfig | None, declared: Declared
     yield from crosschecks_backups.crosscheck(site)
     yield from crosschecks_databases.crosscheck(site)
     yield from crosschecks_policy.crosscheck(site)
+    yield from crosschecks_services.crosscheck(site)
     yield from timers.crosscheck(site)
     acts = any(plan.mode is not Mode.OFF for plan in site.plans.values())
     if common is not None and not common.channels and acts and "channels" not in declared:

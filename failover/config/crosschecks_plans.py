@@ -71,8 +71,10 @@ def _content(site: SiteConfig, name: str, plan: Plan, role: RoleSection) -> Foun
             continue
         where: Path = ("plans", name, "steps", number, step.kind)
         if step.source == (plan.role or name):
-            yield (*where, "from"), f"the role {step.source} can't be the source of its own content"
-        elif source.path is None:
+            if _elsewhere(site, step):
+                yield (*where, "from"), f"the role {step.source} can't be the source of its own content"
+            continue  # what it writes itself, as the WCM its uploads: that lies where it likes
+        if source.path is None:
             yield (
                 (*where, "from"),
                 f"the role {step.source} has no 'path', so nobody can copy from it: add 'path: {step.path}' to it",
@@ -81,6 +83,16 @@ def _content(site: SiteConfig, name: str, plan: Plan, role: RoleSection) -> Foun
             yield (*where, "path"), f"{step.path} isn't what the role {step.source} has, which is {source.path}"
         if role.path is not None and role.path != step.path:
             yield (*where, "path"), f"{step.path} isn't the path of the role {plan.role or name}, which is {role.path}"
+
+
+def _elsewhere(site: SiteConfig, step: ContentSynced) -> bool:
+    """Whether a role that nobody copies from would copy from itself what another role has."""
+    copied = any(
+        isinstance(other, ContentSynced) and other.source == step.source and (plan.role or name) != step.source
+        for name, plan in site.plans.items()
+        for other in plan.steps
+    )
+    return not copied and any(its.path == step.path for name, its in site.roles.items() if name != step.source)
 
 
 def _proof(site: SiteConfig, name: str, plan: Plan, role: RoleSection) -> Found:

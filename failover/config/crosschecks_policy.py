@@ -9,7 +9,7 @@ from failover.config.model import SiteConfig
 from failover.config.references import Found
 from failover.config.strict_yaml import Path
 from failover.probes.host import HostProbe
-from failover.recover.steps import ServiceRunning, ServiceStopped
+from failover.recover.steps import Connected, ServiceRunning, ServiceStopped
 
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9:_.@-]{1,200}")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -51,3 +51,5 @@ def _units(site: SiteConfig) -> Iterator[tuple[Path, str]]:
         for number, step in enumerate(plan.steps):
             if isinstance(step, ServiceRunning | ServiceStopped):
                 yield ("plans", name, "steps", number, step.kind, "unit"), step.unit
+            if isinstance(step, Connected) and step.restart is not None:
+                yield ("plans", name, "steps", number, step.kind, "restart"), step.restart

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from failover.config import backups_policy
+from failover.config import backups_policy, services_policy
 from failover.config.config import Config
 from failover.config.model import SiteConfig
 from failover.errors import NotFound
@@ -77,6 +77,7 @@ def policy_for(config: Config, site: SiteConfig, server: str) -> Policy:
     roles = [role for role in site.roles.values() if server in (role.home, role.standby)]
     addresses = {name for role in roles for name in role.address} | set(_named(plans, "address"))
     units = {role.unit for role in roles if role.unit} | set(_named(plans, "unit")) | set(_watched(site, server))
+    units |= set(services_policy.restarted(site, server))
     sources = {name: _pin(config, site, name) for name in _sources(site, server)}
     return Policy(
         site=site.name,
@@ -99,6 +100,8 @@ def policy_for(config: Config, site: SiteConfig, server: str) -> Policy:
         },
         see=tuple(f"{ip}/{ip.max_prefixlen}" for ip in sorted(_seen(site), key=lambda ip: (ip.version, int(ip)))),
         backups=tuple(backups_policy.entries(site, server)),
+        services=tuple(services_policy.services(site, server)),
+        connect=tuple(services_policy.connect(site, server)),
         commands=site.servers[server].commands,
     )
 

@@ -12,7 +12,15 @@ from failover.probes.address import AddressProbe
 from failover.probes.backup import BackupProbe
 from failover.probes.host import HostProbe
 from failover.probes.local import LocalProbe
-from failover.recover.steps import ContentSynced, DatabaseRestored, ServiceRunning, ServiceStopped, ShadowReady
+from failover.recover.steps import (
+    Connected,
+    ContentSynced,
+    DatabaseRestored,
+    ServiceParked,
+    ServiceRunning,
+    ServiceStopped,
+    ShadowReady,
+)
 
 Found = Iterator[tuple[Path, str]]
 Declared = Mapping[str, Set[str] | None]
@@ -103,6 +111,10 @@ def _of_plans(site: SiteConfig) -> Iterator[tuple[str, Path, str]]:
                 yield "checks", (*at, "heals"), step.heals
             if isinstance(step, ContentSynced):
                 yield "roles", (*at, "from"), step.source
+            if isinstance(step, Connected):
+                yield "roles", (*at, "role"), step.role
+                if step.database is not None:
+                    yield "roles", (*at, "database"), step.database
             if isinstance(step, DatabaseRestored | ShadowReady):
                 for place, backups in enumerate(step.backups):
                     yield "backups", (*at, "backups", place), backups
@@ -115,8 +127,11 @@ def _units(site: SiteConfig) -> Iterator[tuple[Path, str]]:
                 yield ("checks", name, "services", number), unit
     for name, plan in site.plans.items():
         for number, step in enumerate(plan.steps):
-            if isinstance(step, ServiceRunning | ServiceStopped):
-                yield ("plans", name, "steps", number, step.kind, "unit"), step.unit
+            where = ("plans", name, "steps", number, step.kind)
+            if isinstance(step, ServiceRunning | ServiceStopped | ServiceParked):
+                yield (*where, "unit"), step.unit
+            if isinstance(step, Connected) and step.restart is not None:
+                yield (*where, "restart"), step.restart
 
 
 def _plain(unit: str | None) -> str:

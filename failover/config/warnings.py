@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from failover.config import crosschecks_services
 from failover.config.crosschecks_addresses import another_segment
 from failover.config.crosschecks_checks import unwatched
 from failover.config.crosschecks_databases import worth_a_look
@@ -21,6 +22,7 @@ def warnings_of(site: SiteConfig, _common: CommonConfig) -> Found:
     yield from unwatched(site)
     yield from worth_a_look(site)
     yield from _nobody_starts(site)
+    yield from crosschecks_services.warnings_of(site)
     for name, plan in site.plans.items():
         role = site.roles.get(plan.role or name)
         for number, step in enumerate(plan.steps):

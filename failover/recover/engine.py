@@ -240,8 +240,7 @@ class Engine:
         """Whether this run touched what visitors use, so that what they see says nothing about the fault any more."""
         steps = self._plan.steps
         return any(
-            made.outcome.touched and steps[made.step - 1].moves(self._scene, made)
-            for made in self._record.all_made()
+            made.outcome.touched and steps[made.step - 1].moves(self._scene, made) for made in self._record.all_made()
         )
 
     # people ----------------------------------------------------------------------------------------------------

@@ -89,6 +89,36 @@ class PolicyBackups:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyService:
+    """What is to be seen to before a unit is started, whoever asks for it."""
+
+    unit: str
+    """With its suffix, as ``wcm.service``."""
+    pid_files: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = ()
+    command: str | None = None
+    """By its name under ``commands``: says by its exit code whether the unit may start now."""
+    parks: bool = False
+    """Only one server may run it: it is kept from starting from each boot on, until the daemon lets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConnect:
+    """A file whose settings may be edited, and which of them."""
+
+    file: str
+    format: str
+    keys: tuple[str, ...]
+    template: str | None = None
+
+    def entry(self) -> dict[str, object]:
+        """As the policy file has it."""
+        found: dict[str, object] = {"file": self.file, "format": self.format, "keys": sorted(self.keys)}
+        return found | ({"template": self.template} if self.template is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One server's policy file, ``/etc/failover-helper/policy.json``.
 
@@ -108,12 +138,18 @@ class Policy:
     """Networks that ``see`` may look into, as CIDR."""
     backups: tuple[PolicyBackups, ...] = ()
     """The backup sets that it may handle."""
+    services: tuple[PolicyService, ...] = ()
+    """Units that need more than to be named."""
+    connect: tuple[PolicyConnect, ...] = ()
+    """Files that a program reads its connection from."""
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_output_bytes: int = MAX_OUTPUT_BYTES
 
     def __post_init__(self) -> None:
         kept = (path for entry in self.backups for path in (entry.path, *entry.paths))
-        for path in [*(entry.path for entry in self.paths), *self.serve, *kept]:
+        edited = (path for entry in self.connect for path in (entry.file, entry.template) if path is not None)
+        needed = (path for entry in self.services for path in (*entry.pid_files, *entry.mounts))
+        for path in [*(entry.path for entry in self.paths), *self.serve, *kept, *edited, *needed]:
             parts = path.split("/")[1:]
             if not path.startswith("/") or not parts[0] or {"", ".", ".."} & set(parts):
                 raise ValueError(
@@ -144,6 +180,8 @@ class Policy:
             "sources": {name: asdict(source) for name, source in self.sources.items()},
             "see": sorted({str(ipaddress.ip_network(network)) for network in self.see}),
             "backups": [entry.entry() for entry in sorted(self.backups, key=lambda entry: entry.set)],
+            "services": [asdict(entry) for entry in sorted(self.services, key=lambda entry: entry.unit)],
+            "connect": [entry.entry() for entry in sorted(self.connect, key=lambda entry: entry.file)],
             "commands": {name: list(argv) for name, argv in self.commands.items()},
             "max_output_bytes": self.max_output_bytes,
         }

@@ -80,7 +80,7 @@ class ContentSynced(Step):
         except ServerError as error:
             self._serve_last(scene, target, current, f"{self._from(scene)} can't say what it has ({error.sentence})")
             return
-        if current.get("digest") == wanted["digest"]:
+        if current.get("digest") == wanted["digest"] and current.get("intact") is not False:
             scene.copies.checked(target, self.path, wanted["digest"], scene.now())
             return
         outcome = yield self._copy(scene, target, wanted)
@@ -141,11 +141,15 @@ class ContentSynced(Step):
         return scene.server(source).ask("manifest", within_seconds=patience, path=self.path)
 
     def _current(self, scene: Scene, target: str) -> Mapping[str, Any]:
-        return scene.server(target).ask("content", path=self.path).get("current") or {}
+        if self.source != scene.role.name:
+            return scene.server(target).ask("content", path=self.path).get("current") or {}
+        # Its own role's server wrote into it while it served: what was verified then says nothing about now.
+        answer = scene.server(target).ask("content", within_seconds=self.within, path=self.path, verify=True)
+        return answer.get("current") or {}
 
     def _fresh(self, scene: Scene, target: str, current: Mapping[str, Any]) -> bool:
         last = scene.copies.last(target, self.path)
-        if last is None or last.digest != current.get("digest"):
+        if last is None or last.digest != current.get("digest") or current.get("intact") is False:
             return False
         in_this_run = scene.opened_at is not None and last.at >= scene.opened_at
         if in_this_run and scene.within(last.at, _SAME_LOOK_SECONDS):

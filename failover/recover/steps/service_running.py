@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from failover.errors import ServerError, StepRefused
 from failover.model import RunKind, Span, State
@@ -25,6 +25,14 @@ def _running(answer: Mapping[str, Any]) -> bool:
     return answer["active"] in ("active", "reloading") and not answer.get("parked")
 
 
+def plain_paths(value: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths, if each is absolute and plain. Raises ValueError."""
+    for path in value:
+        if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
+            raise ValueError(f"{path!r} is not an absolute path without '.', '..' and a slash at its end")
+    return value
+
+
 class Requires(BaseModel):
     """What must be so on a server before a unit is started there; else it isn't, and what is missing is said."""
 
@@ -36,11 +44,25 @@ class Requires(BaseModel):
     ports: tuple[int, ...] = Field(
         default=(), description="TCP ports that it listens on: whoever else does is named and left alone."
     )
+
     command: str | None = Field(
         default=None,
         description="A command under the server's `commands` that says by its exit code whether it may start now, "
         "for example that the database's schema isn't newer than the software.",
     )
+
+    @field_validator("mounts")
+    @classmethod
+    def _are_absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return plain_paths(value)
+
+    @field_validator("ports")
+    @classmethod
+    def _are_ports(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        for port in value:
+            if not 1 <= port <= 65535:
+                raise ValueError(f"{port} is no TCP port")
+        return value
 
 
 class ServiceRunning(Step):
@@ -70,6 +92,11 @@ class ServiceRunning(Step):
         description="Pid and lock files that it leaves behind when it dies: removed if their owner is certainly dead.",
     )
     wait: Span = Field(default=3.0, ge=0, description="How long after a restart the check may take to look up.")
+
+    @field_validator("pid_files")
+    @classmethod
+    def _are_absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return plain_paths(value)
 
     @property
     def heals(self) -> str | None:
