@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from failover.decide.decision import Decision
-from failover.metrics import ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
+from failover.metrics import BackupSnapshot, ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
 from failover.model import RunKind, utc_now
 from failover.monitor.ahead import contents
 from failover.monitor.ready import PlanReady
@@ -62,6 +62,7 @@ def _site(house: House) -> SiteSnapshot:
         witnesses={name: one.seen for name, one in dict(monitor.observers.witnesses).items()},
         copies=_copies(house),
         maintenance_until={one.about: one.until for one in view.maintenance.now(now)},
+        backups=_backups(house),
     )
 
 
@@ -81,6 +82,21 @@ def _plan(
         rpo_seconds=told.rpo_seconds(now) if told else None,
         rpo_worst_seconds=told.rpo_worst_seconds(now) if told else None,
     )
+
+
+def _backups(house: House) -> dict[tuple[str, str], BackupSnapshot]:
+    """What each server said last of its backups; nothing of one that wasn't asked yet."""
+    found = {}
+    for shelf in house.monitor.backups.catalogue.shelves():
+        known = house.monitor.setup.backups.get(shelf.set)
+        if shelf.at is None or known is None or shelf.server not in known.servers:
+            continue
+        good = shelf.good
+        newest = good[0] if good else None
+        found[shelf.set, shelf.server] = BackupSnapshot(
+            len(good), newest.taken_at if newest else None, newest.bytes if newest else 0
+        )
+    return found
 
 
 def _copies(house: House) -> dict[tuple[str, str], datetime]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from failover.metrics.collector import make_registry
-from failover.metrics.snapshot import ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
+from failover.metrics.snapshot import BackupSnapshot, ChannelSnapshot, PlanSnapshot, SiteSnapshot, Snapshot
 from failover.metrics.tally import Tally
 
-__all__ = ["ChannelSnapshot", "PlanSnapshot", "SiteSnapshot", "Snapshot", "Tally", "make_registry"]
+__all__ = ["BackupSnapshot", "ChannelSnapshot", "PlanSnapshot", "SiteSnapshot", "Snapshot", "Tally", "make_registry"]

@@ -216,8 +216,21 @@ def _plans(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
     copies = [((site.name, role, server), _stamp(at)) for site in sites for (role, server), at in site.copies.items()]
     says = "When the copy of the role's content on the server was last equal to its source."
     yield _gauge("content_last_verified_timestamp_seconds", says, ("site", "role", "server"), copies)
+    yield from _backups(sites)
     until = [((site.name, about), _stamp(at)) for site in sites for about, at in site.maintenance_until.items()]
     yield _gauge("maintenance_end_timestamp_seconds", "When open maintenance ends by itself.", ("site", "about"), until)
+
+
+def _backups(sites: Sequence[SiteSnapshot]) -> Iterator[Metric]:
+    labels = ("site", "set", "server")
+    there = [((site.name, *place), one) for site in sites for place, one in site.backups.items()]
+    says = "The moment that the newest good backup holds; absent without one."
+    newest = [(names, _stamp(one.newest_at)) for names, one in there if one.newest_at is not None]
+    yield _gauge("backup_newest_timestamp_seconds", says, labels, newest)
+    sizes = [(names, float(one.bytes)) for names, one in there if one.newest_at is not None]
+    yield _gauge("backup_bytes", "The size of the newest good backup.", labels, sizes)
+    good = [(names, float(one.good)) for names, one in there]
+    yield _gauge("backup_good", "How many backups of the set on the server can be used.", labels, good)
 
 
 def _counts(tally: Tally) -> Iterator[Metric]:

@@ -30,6 +30,18 @@ class PlanSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupSnapshot:
+    """What a server has of a backup set."""
+
+    good: int
+    """How many can be used."""
+    newest_at: datetime | None = None
+    """The moment that the newest good one holds; None without one."""
+    bytes: int = 0
+    """Its size."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSnapshot:
     """One site now."""
 
@@ -56,6 +68,8 @@ class SiteSnapshot:
     copies: Mapping[tuple[str, str], datetime]
     """By role and server, when its copy was last verified."""
     maintenance_until: Mapping[str, datetime]
+    backups: Mapping[tuple[str, str], BackupSnapshot] = field(default_factory=dict)
+    """By set and server, what that server said last."""
 
 
 @dataclass(frozen=True, slots=True)
