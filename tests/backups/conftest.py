@@ -99,7 +99,7 @@ class KeepingBureau:
                 }
             },
             "checks": {
-                "backups": {"kind": "backup", "set": "wcm-db", "newest_within": "26h", "keep_days": 7, "every": "500ms",
+                "backups": {"kind": "backup", "set": "wcm-db", "newest_within": "26h", "keep_days": 1, "every": "500ms",
                             "timeout": "900ms", "confirm_every": "400ms", "fall": 2},
             },
             "backups": sets,

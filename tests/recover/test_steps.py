@@ -178,7 +178,10 @@ def test_a_duplicate_that_the_kernel_found_is_not_held(bureau: Bureau) -> None:
 
 def test_a_service_that_may_still_run_is_not_called_stopped(bureau: Bureau) -> None:
     bureau.world.cut.add(("monitor", "web"))
-    with pytest.raises(NeedsPerson, match="Is web switched off or unplugged. Nothing proves that wcm stands still on web: web doesn.t answer") as need:
+    with pytest.raises(
+        NeedsPerson,
+        match=r"Is web switched off or unplugged\? Nothing proves that wcm stands still on web: web doesn.t answer",
+    ) as need:
         Doing(bureau).do(step(service_stopped={"unit": "wcm"}))
     assert need.value.word == "off:web"
 

@@ -168,7 +168,7 @@ class World(Clock):
         host.parked |= {ip for other in self.hosts.values() for ip in (*other.held, *other.boot_config, *other.parked)}
         host.held = dict(host.boot_config)
         host.parked_units = set(host.alone) if host.guard_works else set()
-        host.services |= {unit: "inactive" if host.guard_works else "active" for unit in host.alone}
+        host.services |= dict.fromkeys(host.alone, "inactive" if host.guard_works else "active")
         host.on = True
         self.changed()
 

@@ -74,8 +74,9 @@ class Server:
     def write_policy(self, **more: Any) -> None:
         """The helper's, with changes to the database's entry."""
         entry = {
-            "name": "wcm", "engine": self.engine, "owner": "wcm", "user": "failover", "port": self.port, "host": self.host,
-            "password_file": "/etc/failover-helper/db-password", "queries": self.queries, "folders": [], "os_user": USER,
+            "name": "wcm", "engine": self.engine, "owner": "wcm", "user": "failover", "port": self.port,
+            "host": self.host, "password_file": "/etc/failover-helper/db-password", "queries": self.queries,
+            "folders": [], "os_user": USER,
         }  # fmt: skip
         sets = [{"set": "wcm-db", "kind": "database", "path": str(self.top / "backups"), "database": "wcm"}]
         self.home.write_policy(databases=[{**entry, **more}], backups=sets, content_user=None)
@@ -162,9 +163,11 @@ class PostgreSQL(Server):
         return "127.0.0.1"
 
     def argv(self) -> list[str]:
-        settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": str(self.data.parent),
-                    "fsync": "off", "shared_buffers": "32MB", "max_wal_size": "64MB", "min_wal_size": "32MB",
-                    "wal_level": "replica"}  # fmt: skip
+        settings = {
+            "listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": str(self.data.parent),
+            "fsync": "off", "shared_buffers": "32MB", "max_wal_size": "64MB", "min_wal_size": "32MB",
+            "wal_level": "replica",
+        }  # fmt: skip
         return [str(BIN / "postgres"), "-D", str(self.data), *(f"--{key}={value}" for key, value in settings.items())]
 
     def make(self) -> None:
@@ -188,7 +191,8 @@ class PostgreSQL(Server):
             "CREATE TABLE page (id int PRIMARY KEY, title text NOT NULL);"
             "INSERT INTO page SELECT g, '统计 ' || g FROM generate_series(1, 500) g;"
             "CREATE TABLE image (id serial PRIMARY KEY, page int REFERENCES page, data bytea);"
-            "INSERT INTO image (page, data) SELECT 1 + g % 500, decode(md5(g::text), 'hex') FROM generate_series(1, 2000) g;"
+            "INSERT INTO image (page, data) SELECT 1 + g % 500, decode(md5(g::text), 'hex')"
+            " FROM generate_series(1, 2000) g;"
             "CREATE VIEW titles AS SELECT title FROM page; GRANT SELECT ON page TO report"
         )
 
@@ -200,10 +204,9 @@ class PostgreSQL(Server):
 
     def sql(self, orders: str, of: str = "wcm", user: str = "wcm") -> str:
         """As somebody at the server's own socket."""
-        done = subprocess.run(
-            [BIN / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.data.parent, "-p", str(self.port), "-U", user, "-d", of,
-             "-c", orders], capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        argv = [BIN / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.data.parent, "-p", str(self.port)]
+        argv += ["-U", user, "-d", of, "-c", orders]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ def restored(server: PostgreSQL, backup: str, into: str = INTO, seconds: float =
 def error(reply: dict[str, Any]) -> tuple[str, str]:
     assert "error" in reply, reply
     return reply["error"]["kind"], reply["error"]["message"]
+
+
+@contextmanager
+def session(server: PostgreSQL, user: str = "wcm", of: str = "wcm") -> Iterator[subprocess.Popen[bytes]]:
+    """Somebody who is connected and does nothing; gone at the server too in the end."""
+    argv = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", str(server.port), "-U", user, "-d", of]
+    holder = subprocess.Popen(
+        [*argv, "-c", "SELECT pg_sleep(60)"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    sleeping = "FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+    wait_for(lambda: server.sql(f"SELECT count(*) {sleeping}", "postgres", "postgres") == "1")
+    try:
+        yield holder
+    finally:
+        holder.kill()
+        holder.wait()
+        server.sql(f"SELECT pg_terminate_backend(pid) {sleeping}", "postgres", "postgres")
 
 
 def nothing_left(server: PostgreSQL) -> None:
@@ -303,8 +321,8 @@ def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(server: 
     )
     speaker.process.send_signal(signal.SIGKILL)
     speaker.process.wait()
-    wait_for(lambda: server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('failover', 'pg_restore')",
-                                "postgres", "postgres") == "0", 10)  # fmt: skip
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('failover', 'pg_restore')"
+    wait_for(lambda: server.sql(ours, "postgres", "postgres") == "0", 10)
     notes = {entry["name"]: entry["note"] for entry in server.ask()["databases"]}
     assert notes == {"wcm": None, INTO: None}, "half made"
     assert error(server.change("swapped", into=INTO, keep=KEEP))[0] == "half-made"
@@ -338,8 +356,8 @@ def test_it_is_put_in_place_and_back_by_renaming(server: PostgreSQL) -> None:
     assert server.sql("SELECT count(*) FROM page") == "500"
     assert server.sql("SELECT count(*) FROM page", KEEP) == "501"
     assert server.sql("SHOW statement_timeout") == "77s"
-    assert server.sql("SELECT has_database_privilege('report', 'wcm', 'CONNECT'), has_database_privilege('public', 'wcm',"
-                      " 'CONNECT')", "postgres", "postgres") == "t|f"  # fmt: skip
+    may = "has_database_privilege('{}', 'wcm', 'CONNECT')"
+    assert server.sql(f"SELECT {may.format('report')}, {may.format('public')}", "postgres", "postgres") == "t|f"
     assert server.change("swapped", into=INTO, keep=KEEP)["result"]["changed"] is False, "asked again"
     assert "result" in server.change("swapped-back", into="wcm__old_20261124t120000", keep=KEEP)
     assert server.sql("SELECT count(*) FROM page") == "501"
@@ -396,15 +414,8 @@ def test_open_connections_are_ended_and_new_ones_kept_out_meanwhile(server: Post
 
 def test_who_can_not_be_ended_is_named_and_nothing_is_renamed(server: PostgreSQL) -> None:
     restored(server, server.dump(day(24)))
-    argv = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", str(server.port), "-U", "postgres", "-d", "wcm", "-c",
-            "SELECT pg_sleep(60)"]  # fmt: skip
-    holder = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: server.ask()["connections"] == 1)
+    with session(server, "postgres"):
         kind, words = error(server.change("swapped", into=INTO, keep=KEEP, seconds=50))
-    finally:
-        holder.kill()
-        holder.wait()
     assert (kind, "a session of postgres (psql, process " in words) == ("in-use", True), words
     assert server.databases() == {"postgres", "wcm", INTO}
     assert server.sql("SELECT 1") == "1", "nobody is locked out afterwards"
@@ -427,12 +438,8 @@ def test_nothing_else_is_dropped(server: PostgreSQL, into: str) -> None:
 
 def test_our_own_are_dropped_also_when_somebody_is_connected(server: PostgreSQL) -> None:
     restored(server, server.dump(day(24)))
-    argv = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", str(server.port), "-U", "wcm", "-d", INTO, "-c",
-            "SELECT pg_sleep(60)"]  # fmt: skip
-    holder = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.3)
-    assert "result" in server.change("dropped", into=INTO)
-    holder.wait(10)
+    with session(server, of=INTO):
+        assert "result" in server.change("dropped", into=INTO)
     assert server.databases() == {"postgres", "wcm"}
     assert "result" in server.change("dropped", into=INTO), "what isn't there needs no dropping"
 
@@ -441,12 +448,9 @@ def test_our_own_are_dropped_also_when_somebody_is_connected(server: PostgreSQL)
 
 
 def test_a_parked_database_is_read_and_not_written(server: PostgreSQL) -> None:
-    argv = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", str(server.port), "-U", "wcm", "-d", "wcm", "-c",
-            "SELECT pg_sleep(60)"]  # fmt: skip
-    holder = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: server.ask()["connections"] == 1)
-    assert server.change("read-only")["result"]["read_only"] is True
-    assert holder.wait(10) != 0, "a session from before would go on writing"
+    with session(server) as before:
+        assert server.change("read-only")["result"]["read_only"] is True
+        assert before.wait(10) != 0, "a session from before would go on writing"
     assert server.ask()["read_only"] is True
     with pytest.raises(AssertionError, match="read-only transaction"):
         server.sql("INSERT INTO page VALUES (1001, 'late')")
@@ -461,7 +465,8 @@ def test_what_is_restored_beside_a_parked_one_can_be_written_to(server: PostgreS
     server.change("read-only")
     try:
         restored(server, server.dump(day(24)))
-        server.change("swapped", into=INTO, keep=KEEP)
+        reply = server.change("swapped", into=INTO, keep=KEEP)
+        assert "result" in reply, reply
         server.sql("INSERT INTO page VALUES (1001, 'new'); DELETE FROM page WHERE id = 1001")
         assert server.ask()["read_only"] is False
     finally:

@@ -42,6 +42,7 @@ class Client:
 
     def __init__(self, work: Work, name: str = DATABASE_USER) -> None:
         self.work = work
+        self._files = 0
         self.user: Optional[Tuple[int, int]] = None
         if os.geteuid() == 0:
             try:
@@ -75,8 +76,9 @@ class Client:
             os.chown(path, *self.user)
 
     def put(self, name: str, text: str) -> str:
-        """A file that only the user can read; its path."""
-        path = f"{self.folder}/{name}"
+        """A new file that only the user can read; its path."""
+        self._files += 1
+        path = f"{self.folder}/{name}.{self._files}"
         put_file(path, text.encode(), 0o600, durable=False)
         self.give(path)
         return path

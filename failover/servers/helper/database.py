@@ -34,7 +34,7 @@ from .unfit import Disk, Down, Unfit
 
 ENGINES: Dict[str, Any] = {"postgresql": postgresql_restore.PostgreSQL, "mariadb": mariadb_restore.MariaDB}
 SCRATCH = ("base", "mariadb-backup")
-CLEAN_SECONDS = 60.0
+CLEAN_SECONDS = 30.0
 
 
 def opened(work: Work, name: str, client: Client) -> Engine:
@@ -81,8 +81,10 @@ def ask_database(work: Work, args: Args) -> Answer:
         except Down as error:
             if "query" in args or args.get("rows"):
                 raise engine.unless_down(str(error)) from None
-            return {"engine": engine.engine, "version": None, "up": False, "exists": False, "read_only": False, "bytes": 0,
-                    "connections": 0, "databases": [], "problem": str(error)}  # fmt: skip
+            return {
+                "engine": engine.engine, "version": None, "up": False, "exists": False, "read_only": False,
+                "bytes": 0, "connections": 0, "databases": [], "problem": str(error),
+            }  # fmt: skip
 
 
 def _state(engine: Engine) -> Answer:

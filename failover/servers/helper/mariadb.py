@@ -165,7 +165,7 @@ class MariaDBServer(Engine):
         numbers = self.sql(
             f"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;\n{orders}\nCOMMIT;", "", LONGEST_SECONDS
         )
-        return dict(zip(names, map(int, numbers.split())))
+        return dict(zip(names, map(int, numbers.split())))  # noqa: B905 - zip(strict=) came with Python 3.10
 
     def query(self, sql: str, of: str) -> Any:
         """See :class:`Engine`."""
@@ -251,8 +251,8 @@ class MariaDBServer(Engine):
         if self.read_only(of) != on:
             raise trouble(
                 self.work, "not-so",
-                f"{of} still isn't {'read-only' if on else 'open to writes'}: see the server's read_only, and rights that are "
-                "given for more than this database",
+                f"{of} still isn't {'read-only' if on else 'open to writes'}: see the server's read_only, and rights "
+                "that are given for more than this database",
             )  # fmt: skip
 
     def _order(self, rights: Iterable[Answer], form: str) -> None:

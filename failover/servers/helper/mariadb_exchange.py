@@ -38,8 +38,8 @@ def definitions(server: MariaDBServer, of: str) -> List[Answer]:
             if text is None:
                 raise trouble(
                     server.work, "no-right",
-                    f"the {kind.lower()} {name} of {of} can't be read: {server.user} needs SHOW VIEW, TRIGGER and EVENT on "
-                    "it, and SELECT on mysql.proc",
+                    f"the {kind.lower()} {name} of {of} can't be read: {server.user} needs SHOW VIEW, TRIGGER and "
+                    "EVENT on it, and SELECT on mysql.proc",
                 )  # fmt: skip
             mode = re.search(r"^\s*sql_mode: (.*)$", fields, re.MULTILINE)
             found.append({"kind": kind, "name": name, "text": text, "mode": mode.group(1).strip() if mode else None})
@@ -137,7 +137,7 @@ class Exchange:
                     raise trouble(self.server.work, kind, f"the tables can't be renamed: {error}{held}") from None
 
     def _make(self, move: Answer) -> None:
-        """Make again what couldn't be renamed; what stands on something that isn't there yet waits for the next round."""
+        """Make again what couldn't be renamed; what stands on what isn't there yet waits for the next round."""
         left: List[Answer] = list(move["others"])
         while left:
             later: List[Answer] = []

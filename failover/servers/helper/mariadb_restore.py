@@ -19,8 +19,8 @@ from .scratch import Scratch
 
 DUMP_END = b"-- Dump completed"
 ELSEWHERE = re.compile(
-    rb"\s*(?:/\*M?!\d* ?)?(?:USE\b|(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA|USER|ROLE)\b|GRANT\b|REVOKE\b"
-    rb"|SET\s+(?:GLOBAL|@@GLOBAL|PASSWORD|ROLE|DEFAULT)\b|LOAD\s|FLUSH\b|RESET\b|CHANGE\s+MASTER|INSTALL\b|SHUTDOWN\b)",
+    rb"\s*(?:/\*M?!\d* ?)?(?:USE\b|(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA|USER|ROLE)\b"
+    rb"|GRANT\b|REVOKE\b|SET\s+(?:GLOBAL|@@GLOBAL|PASSWORD|ROLE|DEFAULT)\b|LOAD\s|FLUSH\b|RESET\b|CHANGE\s+MASTER|INSTALL\b|SHUTDOWN\b)",
     re.IGNORECASE,
 )
 DEFINER = re.compile(rb" ?DEFINER ?= ?(`(?:[^`]|``)*`@`(?:[^`]|``)*`)")
@@ -150,7 +150,8 @@ class MariaDB(MariaDBServer):
     @staticmethod
     def _sizes(folder: str) -> Dict[str, str]:
         """What the copied files' form depends on, from the settings beside them; nothing else is believed."""
-        known = r"(innodb_(?:page_size|data_file_path|undo_tablespaces|log_file_size|checksum_algorithm))\s*=\s*([\w.:;]+)\Z"
+        names = "page_size|data_file_path|undo_tablespaces|log_file_size|checksum_algorithm"
+        known = rf"(innodb_(?:{names}))\s*=\s*([\w.:;]+)\Z"
         found = {}
         with open(folder + "/backup-my.cnf") as file:
             for line in file.read(65536).splitlines():
@@ -220,8 +221,8 @@ class Text:
 
     def _own(self, line: bytes) -> None:
         """Dumps of a database with its name begin by making and choosing it; that is left out, all else is refused."""
-        form = rb"\s*(?:CREATE DATABASE (?:/\*!32312 IF NOT EXISTS ?\*/ )?(?:IF NOT EXISTS )?|USE |/\*!\d+ DROP DATABASE IF EXISTS )([^\s;*]+)"
-        match = re.match(form, line)
+        creates = rb"CREATE DATABASE (?:/\*!32312 IF NOT EXISTS ?\*/ )?(?:IF NOT EXISTS )?"
+        match = re.match(rb"\s*(?:" + creates + rb"|USE |/\*!\d+ DROP DATABASE IF EXISTS )([^\s;*]+)", line)
         if match is None or match.group(1) not in self._names:
             raise Unfit(
                 "hostile-backup",

@@ -20,7 +20,8 @@ from .core import TOOL_SECONDS, Answer, Work
 from .engine import NOTE, Down, Engine
 
 EXCHANGE_TRIES = 4
-OTHERS = "datname = {} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+# Of sessions of those whose member it isn't, a role isn't told what they are; of accounts they are all the same.
+OTHERS = "datname = {} AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
 MAY_END = (
     "NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = usesysid AND r.rolsuper)"
     " AND (pg_has_role(current_user, usesysid, 'USAGE') OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE'))"
@@ -97,8 +98,8 @@ class PostgreSQLServer(Engine):
         options = ["-c", "default_transaction_read_only=off", "-c", "client_min_messages=warning"]
         options += ["-c", f"statement_timeout={int(within * 1000)}", "-c", "lock_timeout=10s"] if within else []
         return {
-            "PGPASSFILE": self._passes, "PGCONNECT_TIMEOUT": "5", "PGAPPNAME": "failover", "PGOPTIONS": " ".join(options),
-            "PGCLIENTENCODING": "UTF8",
+            "PGPASSFILE": self._passes, "PGCONNECT_TIMEOUT": "5", "PGAPPNAME": "failover",
+            "PGOPTIONS": " ".join(options), "PGCLIENTENCODING": "UTF8",
         }  # fmt: skip
 
     def place(self) -> List[str]:
@@ -148,7 +149,7 @@ class PostgreSQLServer(Engine):
         query = (
             "SELECT d.datname AS name, CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid)"
             " END AS bytes, shobj_description(d.oid, 'pg_database') AS note, (SELECT count(*) FROM pg_stat_activity a"
-            " WHERE a.datid = d.oid AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend') AS connections"
+            " WHERE a.datid = d.oid AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL) AS connections"
             " FROM pg_database d WHERE d.datname = {} OR d.datname LIKE {} ORDER BY 1"
         ).format(literal(self.name), literal(self.name.replace("_", "\\_") + "\\_\\_%"))
         found = [entry for entry in self.rows(query) if entry["name"] == self.name or self._is_ours(entry["name"])]
@@ -177,9 +178,9 @@ class PostgreSQLServer(Engine):
     def read_only(self, of: str) -> bool:
         """See :class:`Engine`."""
         query = (
-            "SELECT pg_is_in_recovery() OR NOT has_database_privilege({owner}, d.oid, 'CONNECT') OR coalesce('{setting}'"
-            " = ANY (s.setconfig), false) AS is FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase ="
-            " d.oid AND s.setrole = 0 WHERE d.datname = {of}"
+            "SELECT pg_is_in_recovery() OR NOT has_database_privilege({owner}, d.oid, 'CONNECT') OR coalesce("
+            "'{setting}' = ANY (s.setconfig), false) AS is FROM pg_database d LEFT JOIN pg_db_role_setting s ON"
+            " s.setdatabase = d.oid AND s.setrole = 0 WHERE d.datname = {of}"
         ).format(owner=literal(self.owner), setting="default_transaction_read_only=on", of=literal(of))
         return any(row["is"] for row in self.rows(query))
 
@@ -233,7 +234,7 @@ class PostgreSQLServer(Engine):
         orders = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\nSET row_security = off;\n{}\nCOMMIT;"
         numbers = self.sql(orders.format("\n".join(counts)), of, core.LONGEST_SECONDS).split() if found else []
         names = ["{}.{}".format(row["schema"], row["table"]) for row in found]
-        return dict(zip(names, map(int, numbers)))
+        return dict(zip(names, map(int, numbers)))  # noqa: B905 - zip(strict=) came with Python 3.10
 
     def query(self, sql: str, of: str) -> Any:
         """See :class:`Engine`."""
@@ -322,12 +323,12 @@ class PostgreSQLServer(Engine):
     def settle(self, into: str) -> None:
         """See :class:`Engine`. Let the same roles in as the database that serves, with the same settings."""
         grants = self.rows(
-            "SELECT a.privilege_type AS right, CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END AS role"
-            f" FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = {literal(self.name)}"
+            "SELECT a.privilege_type AS right, CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee) END"
+            f" AS role FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = {literal(self.name)}"
         )
         settings = self.rows(
-            "SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
-            f" WHERE d.datname = {literal(self.name)} AND s.setrole = 0"
+            "SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s JOIN pg_database d ON d.oid ="
+            f" s.setdatabase WHERE d.datname = {literal(self.name)} AND s.setrole = 0"
         )
         name = quoted(into)
         served = self.found(self.name)

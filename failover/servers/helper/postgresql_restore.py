@@ -187,8 +187,8 @@ class PostgreSQL(PostgreSQLServer):
                     return match.group(1)
         icu = "d.datlocprovider = 'i'" if major(self.version()) >= (15,) else "false"
         query = (
-            f"SELECT pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collate, d.datctype AS ctype, {icu} AS"
-            f" icu FROM pg_database d WHERE d.datname = {literal(self.name)}"
+            f"SELECT pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collate, d.datctype AS ctype, {icu}"
+            f" AS icu FROM pg_database d WHERE d.datname = {literal(self.name)}"
         )
         rows = self.rows(query)
         if not rows or rows[0]["icu"]:
