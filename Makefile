@@ -9,10 +9,11 @@ export RUFF_CACHE_DIR := $(FAILOVER_CACHE)/ruff
 export MYPY_CACHE_DIR := $(FAILOVER_CACHE)/mypy
 
 LAB_PACKAGES := mmdebstrap rsync openssh-client openssh-server openssh-sftp-server iproute2 nftables util-linux nginx-light prometheus sudo
+TEST_PACKAGES := $(LAB_PACKAGES) postgresql mariadb-server mariadb-backup restic
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab-packages demo test check bench lab lock clean
+.PHONY: help install lab-packages test-packages demo test check bench lab lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +31,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 lab-packages: ## installs the Debian packages that the lab of real hosts needs
 	@tests/install-packages $(LAB_PACKAGES)
 
+test-packages: ## and those that the tests start on this machine itself
+	@tests/install-packages $(TEST_PACKAGES)
+
 demo: install lab-packages ## builds the lab, fails the web server, watches the recovery, prints the outages
 	$(BIN)/python -m tests.demo
 
 lab: install lab-packages ## a lab of real hosts to play in
 	$(BIN)/python -m tests.lab
 
-test: install lab-packages ## every test
+test: install test-packages ## every test
 	$(BIN)/python -m pytest -o cache_dir=$(FAILOVER_CACHE)/pytest $(ARGS)
 
 check: install ## style, types, layers
@@ -45,7 +49,7 @@ check: install ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -o cache_dir=$(FAILOVER_CACHE)/pytest tests/test_layers.py
 
-bench: install lab-packages ## measures us beside our peers
+bench: install test-packages ## measures us beside our peers
 	$(BIN)/python -m tests.bench
 
 lock: ## writes requirements.lock anew from pyproject.toml (needs uv)

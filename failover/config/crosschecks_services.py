@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from failover.config.messages import did_you_mean
 from failover.config.model import RoleSection, SiteConfig
 from failover.config.references import Found
-from failover.config.services_policy import alone, connections, full
+from failover.config.services_policy import connections
 from failover.config.strict_yaml import Path
-from failover.recover.plan import Plan
+from failover.recover.plan import Plan, full
 from failover.recover.steps import Command, Connected, ServiceRunning, ServiceStopped
 from failover.servers.helper.masking import names_a_secret
 
@@ -40,7 +40,7 @@ def crosscheck(site: SiteConfig) -> Found:
 def _one_at_a_time(name: str, plan: Plan, role: RoleSection) -> Found:
     """Two that write would spoil what both write to (I12)."""
     stopped: set[str] = set()
-    exclusive = alone(plan)
+    exclusive = plan.alone
     for number, step in enumerate(plan.steps):
         where: Path = ("plans", name, "steps", number, step.kind)
         if isinstance(step, ServiceStopped) and step.on == "old":

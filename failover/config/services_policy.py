@@ -5,28 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from failover.config.model import SiteConfig
-from failover.recover.plan import Plan
-from failover.recover.steps import Connected, ServiceRunning, ServiceStopped
+from failover.recover.plan import Plan, full
+from failover.recover.steps import Connected, ServiceRunning
 from failover.servers.policy import PolicyConnect, PolicyService
-
-
-def full(unit: str) -> str:
-    """``wcm`` as systemd calls it: ``wcm.service``; a unit that is named with its suffix keeps that."""
-    return unit if "." in unit else f"{unit}.service"
-
-
-def alone(plan: Plan) -> set[str]:
-    """The units that only one of the role's two servers may run: stopped on the old one to be started on the new."""
-    stopped = {full(step.unit) for step in plan.steps if isinstance(step, ServiceStopped) and step.on == "old"}
-    started = {full(step.unit) for step in plan.steps if isinstance(step, ServiceRunning) and step.on == "new"}
-    return stopped & started
 
 
 def services(site: SiteConfig, server: str) -> Iterator[PolicyService]:
     """What is to be seen to before a unit is started, by all plans that may start it on this server."""
     found: dict[str, PolicyService] = {}
     for plan in _plans(site, server):
-        parks = alone(plan)
+        parks = plan.alone
         for step in plan.steps:
             if not isinstance(step, ServiceRunning):
                 continue

@@ -19,7 +19,6 @@ from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
 from failover.monitor.backups import BackupKeeper
 from failover.monitor.calendar import Calendar
-from failover.monitor.databases import DatabaseKeeper
 from failover.monitor.incidents import Book
 from failover.monitor.judge import Judge
 from failover.monitor.keep import Keeper
@@ -32,6 +31,7 @@ from failover.monitor.scribe import Scribe
 from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
 from failover.monitor.situation import Situations, relevant, thresholds
+from failover.monitor.standbys import StandbyKeeper
 from failover.monitor.starts import Starts
 from failover.monitor.world import ServerNow, World
 from failover.probes.base import Probe
@@ -98,7 +98,7 @@ class Monitor:
         )  # fmt: skip
         self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
         self.keeper = Keeper(setup, view, scribe, starts)
-        self.databases = DatabaseKeeper(setup, view, starts, now=now)
+        self.standbys = StandbyKeeper(setup, view, starts, now=now)
         self._calendar = Calendar(scribe.write)
         self.ahead = Ahead(setup, lambda: view.holders, starts, self._calendar)
         kept = before.backups if before else None
@@ -115,7 +115,7 @@ class Monitor:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self._calendar)
-                for part in (*parts, self.databases):
+                for part in (*parts, self.standbys):
                     group.create_task(part.run(), name=f"{type(part).__name__} of {self.setup.site}")
                 group.create_task(self._keep_house(), name=f"housekeeping of {self.setup.site}")
         finally:
@@ -226,7 +226,7 @@ class Monitor:
         if before.reachable is not now.reachable:
             self.judge.news()
             self.readiness.ask_soon()
-            self.databases.look_soon(now.name)
+            self.standbys.look_soon(now.name)
             if now.reachable:
                 self.ahead.copy_soon()
         about = f"server {now.name}"

@@ -10,7 +10,7 @@ from failover.decide.decision import Ask
 from failover.decide.situation import Seen, Sighting
 from failover.errors import ServerError
 from failover.model import State, utc_now
-from failover.monitor.pages import sighting_args, target
+from failover.monitor.pages import sighted, sighting_args, target
 from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
 from failover.monitor.world import ServerNow
@@ -88,7 +88,7 @@ class Observers:
             try:
                 args = sighting_args(probe, self._sight) or {}
                 answer = await self._asker.ask(observer, "see", seconds + WAY_SECONDS, **args, timeout_seconds=seconds)
-                seen, reason = answer.get("seen"), str(answer.get("reason", ""))
+                seen, reason = sighted(probe, answer), str(answer.get("reason", ""))
             except ServerError as error:
                 reason = error.sentence
         self.sightings[check, observer] = Sighting(

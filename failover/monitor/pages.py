@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from failover.probes.base import Probe, Sight
+from failover.probes.database import PORTS, DatabaseProbe
 from failover.probes.http import HttpProbe
 from failover.probes.ping import PingProbe
 from failover.probes.tcp import TcpProbe
@@ -51,11 +53,23 @@ def sighting_args(probe: Probe, sight: Sight) -> dict[str, Any] | None:
     if found is not None:
         given = {"url": found.url, "host": found.host, "contains": found.contains}
         return {name: value for name, value in given.items() if value is not None}
+    if isinstance(probe, DatabaseProbe):
+        return {"ip": probe.where(sight), "port": probe.port or PORTS[probe.engine], "speaks": probe.engine}
     if isinstance(probe, TcpProbe):
         return {"ip": probe.where(sight), "port": probe.port}
     if isinstance(probe, PingProbe):
         return {"ip": probe.where(sight)}
     return None
+
+
+def sighted(probe: Probe, answer: Mapping[str, Any]) -> bool | None:
+    """What another server's answer means for the check: an error page that it sees too is no page that is seen."""
+    status = answer.get("status")
+    if not answer.get("seen") or not isinstance(probe, HttpProbe) or not isinstance(status, int) or status < 400:
+        return answer.get("seen")  # a redirect is followed by the monitor alone
+    if status in probe.blocked:
+        return None
+    return probe.expect.takes(status)
 
 
 def target(probe: Probe, sight: Sight) -> str | None:

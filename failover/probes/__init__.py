@@ -9,6 +9,7 @@ from pydantic import Field
 from failover.probes.address import AddressProbe
 from failover.probes.backup import BackupProbe
 from failover.probes.base import Probe, Seen, Sight
+from failover.probes.database import DatabaseProbe
 from failover.probes.host import HostProbe
 from failover.probes.http import HttpProbe
 from failover.probes.local import LocalProbe
@@ -19,7 +20,16 @@ from failover.probes.tcp import TcpProbe
 from failover.probes.tls import TlsProbe
 
 AnyProbe = Annotated[
-    AddressProbe | BackupProbe | HostProbe | HttpProbe | LocalProbe | PingProbe | SshProbe | TcpProbe | TlsProbe,
+    AddressProbe
+    | BackupProbe
+    | DatabaseProbe
+    | HostProbe
+    | HttpProbe
+    | LocalProbe
+    | PingProbe
+    | SshProbe
+    | TcpProbe
+    | TlsProbe,
     Field(discriminator="kind"),
 ]
 """A check as the config writes it; ``kind`` says which."""

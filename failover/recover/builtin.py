@@ -11,10 +11,12 @@ from failover.recover.steps import (
     BackupMade,
     BackupRestored,
     BackupVerified,
+    Connected,
     ContentSynced,
     DatabaseParked,
     DatabaseRestored,
     Parked,
+    ServiceParked,
     ShadowReady,
 )
 
@@ -48,6 +50,17 @@ def restore_ahead(role: str, step: DatabaseRestored) -> Plan:
 def park_database(role: str) -> Plan:
     """Keep the database of a server that came back, and doesn't hold the role, from taking writes (I11). For KEEP."""
     return Plan(mode=Mode.AUTO, role=role, steps=(DatabaseParked(),))
+
+
+def park_service(role: str, unit: str) -> Plan:
+    """Keep a unit that only the holder may run from running on a server that came back (I10, I12). For KEEP."""
+    return Plan(mode=Mode.AUTO, role=role, steps=(ServiceParked(unit=unit),))
+
+
+def connect_standby(step: Connected) -> Plan:
+    """Have the standby's file name the database that serves, before anything there starts with it. For KEEP."""
+    there = step.model_copy(update={"on": "standby", "restart": None, "proof": None})
+    return Plan(mode=Mode.AUTO, role=step.role, steps=(there,))
 
 
 def back_up(role: str, name: str, since: datetime, timezone: str) -> Plan:

@@ -10,7 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from failover.decide import when as conditions
 from failover.model import Mode, Span
-from failover.recover.steps import AddressHeld, AnyStep, Released
+from failover.recover.steps import AddressHeld, AnyStep, Released, ServiceRunning, ServiceStopped
+
+
+def full(unit: str) -> str:
+    """``wcm`` as systemd calls it: ``wcm.service``; a unit that is named with its suffix keeps that."""
+    return unit if "." in unit else f"{unit}.service"
 
 
 class Plan(BaseModel):
@@ -58,6 +63,13 @@ class Plan(BaseModel):
     def condition(self) -> conditions.Condition | None:
         """The failure that it is for."""
         return None if self.when is None else conditions.parse(self.when)
+
+    @property
+    def alone(self) -> frozenset[str]:
+        """The units that only one of the role's two servers may run: stopped on the old one, started on the new."""
+        stopped = {full(step.unit) for step in self.steps if isinstance(step, ServiceStopped) and step.on == "old"}
+        started = {full(step.unit) for step in self.steps if isinstance(step, ServiceRunning) and step.on == "new"}
+        return frozenset(stopped & started)
 
     @property
     def text(self) -> str:

@@ -14,7 +14,7 @@ from failover.probes import AnyProbe, Probe
 from failover.probes.http import HttpProbe
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyProbe)
-KINDS = ["address", "host", "http", "local", "ping", "ssh", "tcp", "tls"]
+KINDS = ["address", "backup", "database", "host", "http", "local", "ping", "ssh", "tcp", "tls"]
 
 
 def test_every_kind_is_in_the_union_once() -> None:
@@ -31,6 +31,8 @@ def test_every_kind_is_in_the_union_once() -> None:
         {"kind": "http", "url": "https://www.example.cn/", "connect": "10.77.0.100", "tls_trouble": "down"},
         {"kind": "tls", "address": "www.example.cn", "warn_before": "30d"},
         {"kind": "tcp", "server": "db", "port": 5432},
+        {"kind": "database", "role": "database", "engine": "mariadb", "every": "2s"},
+        {"kind": "backup", "set": "wcm-db"},
         {"kind": "ping", "address": "10.77.0.1"},
         {"kind": "ssh", "server": "web"},
         {"kind": "host", "server": "db", "services": ["postgresql"]},
@@ -48,7 +50,10 @@ def test_a_check_can_be_written_down_and_read_back(written: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
-        ({"kind": "htpp"}, "does not match any of the expected tags: 'address', 'host', 'http', 'local'"),
+        (
+            {"kind": "htpp"},
+            "does not match any of the expected tags: 'address', 'backup', 'database', 'host', 'http', 'local'",
+        ),
         ({"kind": "http", "url": "10.77.0.100"}, "'10.77.0.100' is no web address; write it as http://10.77.0.100/"),
         ({"kind": "http", "url": "ftp://10.77.0.100/"}, "is no web address"),
         ({"kind": "http", "url": "http://a:b@10.77.0.100/"}, "a user name or password in a URL ends up in logs"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.database_servers import MariaDB, PostgreSQL, database_server
 from tests.servers.segment import Segment
 from tests.servers.speak import Home, Speaker
 
@@ -91,6 +92,19 @@ def test_an_error_page_is_seen_with_its_status(helper: Speaker, answer: Callable
     server = answer(http(b"", "503 Service Unavailable"))
     seen = helper.ask("see", url=f"http://127.0.0.1:{server.port}/")["result"]
     assert (seen["seen"], seen["status"]) == (True, 503)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mariadb"])
+def test_a_database_is_seen_once_it_says_something(helper: Speaker, engine: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts by its kernel alone, as a frozen program's
+        port = server.getsockname()[1]
+        assert helper.ask("see", ip="127.0.0.1", port=port, timeout_seconds=0.5)["result"]["seen"] is True
+        frozen = helper.ask("see", ip="127.0.0.1", port=port, speaks=engine, timeout_seconds=0.5)["result"]
+        assert (frozen["seen"], frozen["reason"]) == (False, "no whole answer within 0.5 s")
+    kind = {"postgresql": PostgreSQL, "mariadb": MariaDB}[engine]
+    with database_server(kind) as living:
+        seen = helper.ask("see", ip="127.0.0.1", port=living.port, speaks=engine)["result"]
+    assert (seen["seen"], seen["reason"]) == (True, "it speaks")
 
 
 def test_a_dripping_page_ends_at_its_total_time(helper: Speaker, answer: Callable[..., Answers]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -79,10 +79,8 @@ class ServiceRunning(Step):
         default=None, alias="heals", description="Restart the unit once; if this check is up then, nothing moves."
     )
     within: Span = Field(default=10.0, gt=0, description="How long starting may take.")
-    stable: Span | None = Field(
+    stable: Annotated[Span, Field(ge=0, le=600)] | None = Field(
         default=None,
-        ge=0,
-        le=600,
         description="How long it must stay after its start, with the same main process; by default 2 s for a unit that "
         "only one server may run, and no longer than its start for others.",
     )

@@ -16,11 +16,14 @@ from .errors import Answer, Args, Refused
 from .neighbours import who_answers
 from .netlink import addresses, links, neighbour
 from .places import VERSION
-from .values import between, flag, text
+from .values import among, between, flag, text
 from .words import plain
 from .work import Work
 
 MAX_BODY_BYTES = 1 << 20
+CONNECTED = {"seen": True, "reason": "connected"}
+FIRST_WORDS = {"postgresql": struct.pack("!II", 8, 80877103), "mariadb": b""}
+"""What makes a database server speak: PostgreSQL's SSLRequest (manual, 55.7); MariaDB begins by itself."""
 SHOWN_HEADERS = ("server", "date", "content-type", "content-length", "last-modified", "etag", "location", "age", "via")
 
 
@@ -54,8 +57,8 @@ def ask_see(work: Work, args: Args) -> Answer:
         if "url" in args:
             answer.update(see_url(ip, match, args, seconds))
         elif "port" in args:
-            socket.create_connection((ip, args["port"]), seconds).close()
-            answer.update(seen=True, reason="connected")
+            with socket.create_connection((ip, args["port"]), seconds) as sock:
+                answer.update(see_speaking(sock, args["speaks"]) if "speaks" in args else CONNECTED)
         elif args.get("arp"):
             answer.update(see_neighbour(ip, seconds))
         else:
@@ -109,6 +112,14 @@ def see_url(ip: str, match: Any, args: Args, seconds: float) -> Answer:
     return answer
 
 
+def see_speaking(sock: socket.socket, engine: str) -> Answer:
+    """A frozen program's kernel accepts for it; only the program itself says something."""
+    sock.sendall(FIRST_WORDS[engine])
+    if not sock.recv(1):
+        return {"reason": "it closed the connection without a word"}
+    return {"seen": True, "reason": "it speaks"}
+
+
 def see_neighbour(ip: str, seconds: float) -> Answer:
     """Ask the link who has the address."""
     address = ipaddress.ip_address(ip)
@@ -156,6 +167,7 @@ ASKS = {
             "contains": text(1000),
             "ip": text(50),
             "port": between(1, 65535),
+            "speaks": among("postgresql", "mariadb"),
             "arp": flag,
             "timeout_seconds": between(0.01, 30),
         },

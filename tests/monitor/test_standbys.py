@@ -1,4 +1,4 @@
-"""Databases that are kept from taking writes, and restored ahead, by the daemon itself; and what people are told."""
+"""What a standby is kept from, and what is restored on it ahead, by the daemon itself; and what people are told."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from failover.journal.site_view import SiteView
 from failover.model import Event, RunKind, RunState
 from failover.monitor.ahead import Ahead
 from failover.monitor.calendar import Calendar
-from failover.monitor.databases import DatabaseKeeper
 from failover.monitor.setup import RoleSetup, Setup
+from failover.monitor.standbys import StandbyKeeper
 from failover.monitor.starts import Starts
 from failover.monitor.tell import message_of
 from failover.notify.base import Severity
@@ -48,7 +48,7 @@ class Daemon:
             backups=SETS,
         )
         self.starts = Starts(bureau.runner, "shop")
-        self.keeper = DatabaseKeeper(self.setup, self.view, self.starts)
+        self.keeper = StandbyKeeper(self.setup, self.view, self.starts)
         self.calendar = Calendar(lambda _kind, _data: None)
         self.ahead = Ahead(self.setup, lambda: self.view.holders, self.starts, self.calendar)
 
