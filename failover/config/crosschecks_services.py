@@ -9,9 +9,10 @@ from failover.config.model import RoleSection, SiteConfig
 from failover.config.references import Found
 from failover.config.services_policy import connections
 from failover.config.strict_yaml import Path
-from failover.recover.plan import Plan, full
+from failover.recover.plan import Plan
 from failover.recover.steps import Command, Connected, ServiceRunning, ServiceStopped
 from failover.servers.helper.masking import names_a_secret
+from failover.servers.helper.parking import full
 
 
 def crosscheck(site: SiteConfig) -> Found:

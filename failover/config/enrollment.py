@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from failover.config import backups_policy, services_policy
+from failover.config import backups_policy, databases_policy, services_policy
 from failover.config.config import Config
 from failover.config.model import SiteConfig
 from failover.errors import NotFound
@@ -99,6 +99,7 @@ def policy_for(config: Config, site: SiteConfig, server: str) -> Policy:
             if pin
         },
         see=tuple(f"{ip}/{ip.max_prefixlen}" for ip in sorted(_seen(site), key=lambda ip: (ip.version, int(ip)))),
+        databases=tuple(databases_policy.entries(site, server)),
         backups=tuple(backups_policy.entries(site, server)),
         services=tuple(services_policy.services(site, server)),
         connect=tuple(services_policy.connect(site, server)),

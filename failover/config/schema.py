@@ -38,7 +38,8 @@ def json_schema() -> Schema:
     found = WholeConfig.model_json_schema()
     defs: dict[str, Schema] = found.pop("$defs")
     _steps(defs["Plan"]["properties"]["steps"])
-    _proofs(defs["Address"]["properties"]["release"], defs)
+    for name in ("Address", "ServiceStopped"):
+        _proofs(defs[name]["properties"]["release"], defs)
     for name, key in ONE_OR_MANY:
         _one_or_many(defs[name]["properties"], key)
     defs["SshSettings"] = {
@@ -87,7 +88,8 @@ def _proofs(proofs: Schema, defs: dict[str, Schema]) -> None:
     members = _refs(proofs["items"])
     bare = [kind for kind, ref in members.items() if not _target(ref, defs).get("required")]
     settings = {kind: ref for kind, ref in members.items() if kind not in bare}
-    proofs["items"] = {"anyOf": [{"enum": bare}, _by_key(settings), proofs["items"]]}
+    by_key = [_by_key(settings)] if settings else []
+    proofs["items"] = {"anyOf": [{"enum": bare}, *by_key, proofs["items"]]}
     proofs["default"] = [proof["kind"] for proof in proofs["default"]]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from failover.config.model import SiteConfig
-from failover.recover.plan import Plan, full
+from failover.recover.plan import Plan
 from failover.recover.steps import Connected, ServiceRunning
+from failover.servers.helper.parking import full
 from failover.servers.policy import PolicyConnect, PolicyService
 
 

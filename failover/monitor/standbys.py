@@ -1,7 +1,8 @@
 """Keeping a server that doesn't hold a role from acting as if it did, also once it comes back (I10, I11, I12).
 
 Its database takes no writes, the units that only the holder may run stand still, and the files that its programs read
-at their start name the database that serves now, so that none wakes up to the old one.
+at their start name the database that serves now, so that none wakes up to the old one. A holder that booted can't know
+that it is one: what its guard parked is started again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from failover.model import Cause, RunKind, utc_now
 from failover.monitor.keep import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, held_back
 from failover.monitor.setup import Setup
 from failover.monitor.starts import Starts
-from failover.recover.builtin import connect_standby, park_database, park_service
+from failover.recover.builtin import connect_standby, park_database, park_service, start_again
 from failover.recover.plan import Plan
-from failover.recover.steps import Connected
+from failover.recover.steps import Connected, ServiceRunning
+from failover.servers.helper.parking import full
 
 LOOK_SECONDS = 15.0
 """How often a standby is asked; one that came back is asked at once."""
@@ -29,7 +31,7 @@ LOOK_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One thing that is kept so on the server that stands by for a role."""
+    """One thing that is kept so on the servers of a role."""
 
     name: str
     role: str
@@ -102,12 +104,10 @@ class StandbyKeeper:
 
 
 def duties(setup: Setup) -> Iterator[Duty]:
-    """All that is kept so on this site's standbys; units first, for a unit that runs may write."""
+    """All that is kept so; units that mustn't run come first, for a unit that runs may write."""
     for name, plan in setup.plans.items():
-        role = setup.role_of_plan(name)
-        for unit in sorted(plan.alone) if role is not None else ():
-            why = f"{unit} runs, or could, on a server that doesn't hold the role {role}"
-            yield Duty(f"park-{unit}-{role}", role, park_service(role, unit), why)
+        if (role := setup.role_of_plan(name)) is not None:
+            yield from _units(role, plan)
     for role, its in setup.roles.items():
         if its.database is not None:
             why = "the database of a server that doesn't hold the role takes writes"
@@ -122,3 +122,13 @@ def duties(setup: Setup) -> Iterator[Duty]:
             f"{step.file} of the server that stands by for {step.role} names another database than the one that serves"
         )
         yield Duty(f"connect-{step.role}-{len(told)}", step.role, connect_standby(step), why)
+
+
+def _units(role: str, plan: Plan) -> Iterator[Duty]:
+    for unit in sorted(plan.alone):
+        why = f"{unit} runs, or could, on a server that doesn't hold the role {role}"
+        yield Duty(f"park-{unit}-{role}", role, park_service(role, unit), why)
+    for step in plan.steps:
+        if isinstance(step, ServiceRunning) and full(step.unit) in plan.alone and step.on == "new":
+            why = f"{step.unit} doesn't run on the holder of {role}, where the boot guard parked it"
+            yield Duty(f"start-{step.unit}-{role}", role, start_again(role, step), why)

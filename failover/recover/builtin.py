@@ -16,7 +16,9 @@ from failover.recover.steps import (
     DatabaseParked,
     DatabaseRestored,
     Parked,
+    ServiceBack,
     ServiceParked,
+    ServiceRunning,
     ShadowReady,
 )
 
@@ -55,6 +57,12 @@ def park_database(role: str) -> Plan:
 def park_service(role: str, unit: str) -> Plan:
     """Keep a unit that only the holder may run from running on a server that came back (I10, I12). For KEEP."""
     return Plan(mode=Mode.AUTO, role=role, steps=(ServiceParked(unit=unit),))
+
+
+def start_again(role: str, like: ServiceRunning) -> Plan:
+    """Start the holder's unit that the boot guard parked; ``like`` is the step of the role's own plan. For KEEP."""
+    known = like.model_dump(exclude={"kind", "on", "healing"}, by_alias=True)
+    return Plan(mode=Mode.AUTO, role=role, steps=(ServiceBack.model_validate(known),))
 
 
 def connect_standby(step: Connected) -> Plan:

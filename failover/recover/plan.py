@@ -11,11 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from failover.decide import when as conditions
 from failover.model import Mode, Span
 from failover.recover.steps import AddressHeld, AnyStep, Released, ServiceRunning, ServiceStopped
-
-
-def full(unit: str) -> str:
-    """``wcm`` as systemd calls it: ``wcm.service``; a unit that is named with its suffix keeps that."""
-    return unit if "." in unit else f"{unit}.service"
+from failover.servers.helper.parking import full
 
 
 class Plan(BaseModel):

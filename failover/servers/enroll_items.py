@@ -162,9 +162,18 @@ class File(Kind):
         except BaseException:
             os.unlink(draft)
             raise
+        self._reload(item)
 
     def remove(self, item: Item) -> bool:
-        return delete(item["path"])
+        there = delete(item["path"])
+        if there:
+            self._reload(item)
+        return there
+
+    @staticmethod
+    def _reload(item: Item) -> None:
+        if item.get("reload"):
+            call("systemctl", "daemon-reload")
 
     def _wanted(self, item: Item) -> bytes:
         for text in item["texts"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from failover.servers import helper_program
+from failover.servers.helper import parking
 from failover.servers.pins import HostKey
 from failover.servers.policy import Policy
 from failover.servers.ssh import SshSettings
@@ -23,9 +24,14 @@ STATE = "/var/lib/failover-helper"
 RUN = "/run/failover-helper"
 POLICY = f"{ETC}/policy.json"
 CONTENT_USER = "failover-content"
+DATABASE_USER = "failover-db"
+"""Runs the clients of databases and reads backups; nobody logs in as this one."""
 CONTENT_KEY = f"{STATE}/content_key"
 GUARD = "failover-guard.service"
 SUDOERS = "/etc/sudoers.d/failover-helper"
+
+CLIENTS = {"postgresql": ("psql", "postgresql-client"), "mariadb": ("mariadb", "mariadb-client")}
+"""By engine, a program that must be there, and Debian's package with it."""
 
 Item = dict[str, Any]
 
@@ -91,6 +97,17 @@ def _programs(plan: EnrollPlan) -> Iterator[Item]:
         yield {"kind": "package", "program": "rsync", "package": "rsync"}
     if plan.pulls:
         yield {"kind": "package", "program": "ssh-keygen", "package": "openssh-client"}
+    for engine in sorted(_engines(plan.policy)):
+        program, package = CLIENTS[engine]
+        yield {"kind": "package", "program": program, "package": package}
+    if any(entry.store is not None for entry in plan.policy.backups):
+        yield {"kind": "package", "program": "restic", "package": "restic"}
+
+
+def _engines(policy: Policy) -> set[str]:
+    """Whose clients are needed: of the databases here, and of those that are dumped from here."""
+    dumped = {entry.dump.engine for entry in policy.backups if entry.dump is not None}
+    return {entry.engine for entry in policy.databases} | dumped
 
 
 def _accounts(plan: EnrollPlan) -> Iterator[Item]:
@@ -102,6 +119,8 @@ def _accounts(plan: EnrollPlan) -> Iterator[Item]:
     yield from _account(plan.ssh.user, f"helper of the monitor of {plan.site}")
     if plan.pulls or plan.serves:
         yield from _account(CONTENT_USER, f"content of {plan.site}")
+    if plan.policy.databases or plan.policy.backups:
+        yield from _account(DATABASE_USER, f"databases of {plan.site}")
 
 
 def _account(user: str, comment: str) -> Iterator[Item]:
@@ -171,7 +190,12 @@ def authorized_key(addresses: Sequence[str], command: str, public_key: str) -> s
 
 
 def _ends(plan: EnrollPlan) -> Iterator[Item]:
-    if plan.policy.addresses:
+    parked = [parking.full(entry.unit) for entry in plan.policy.services if entry.parks]
+    for unit in parked:
+        folder = f"/etc/systemd/system/{unit}.d"
+        yield _folder(folder, 0o755) | {"shared": True}
+        yield _file(f"{folder}/{parking.DROP_IN}", [parking.TEXT.format(unit=unit).encode()], 0o644) | {"reload": True}
+    if plan.policy.addresses or parked:
         yield _file(f"/etc/systemd/system/{GUARD}", [GUARD_FILE.read_bytes()], 0o644)
         yield {"kind": "unit", "name": GUARD}
     yield {"kind": "sudo", "name": plan.ssh.user, "program": HELPER}

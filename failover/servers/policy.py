@@ -89,6 +89,21 @@ class PolicyBackups:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyDatabase:
+    """A database that the server may restore, exchange and keep from writes: itself, and what stands beside it."""
+
+    name: str
+    engine: str
+    owner: str
+    user: str
+    host: str
+    port: int
+    password_file: str
+    queries: Mapping[str, str] = field(default_factory=dict)
+    """Questions of the site's own, by name: no other is ever asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyService:
     """What is to be seen to before a unit is started, whoever asks for it."""
 
@@ -136,6 +151,8 @@ class Policy:
     sources: Mapping[str, PolicySource] = field(default_factory=dict)
     see: tuple[str, ...] = ()
     """Networks that ``see`` may look into, as CIDR."""
+    databases: tuple[PolicyDatabase, ...] = ()
+    """The databases that it may handle."""
     backups: tuple[PolicyBackups, ...] = ()
     """The backup sets that it may handle."""
     services: tuple[PolicyService, ...] = ()
@@ -148,8 +165,9 @@ class Policy:
     def __post_init__(self) -> None:
         kept = (path for entry in self.backups for path in (entry.path, *entry.paths))
         edited = (path for entry in self.connect for path in (entry.file, entry.template) if path is not None)
+        secrets = (entry.password_file for entry in self.databases)
         needed = (path for entry in self.services for path in (*entry.pid_files, *entry.mounts))
-        for path in [*(entry.path for entry in self.paths), *self.serve, *kept, *edited, *needed]:
+        for path in [*(entry.path for entry in self.paths), *self.serve, *kept, *edited, *secrets, *needed]:
             parts = path.split("/")[1:]
             if not path.startswith("/") or not parts[0] or {"", ".", ".."} & set(parts):
                 raise ValueError(
@@ -179,6 +197,7 @@ class Policy:
             "serve": [{"path": path} for path in sorted(set(self.serve))],
             "sources": {name: asdict(source) for name, source in self.sources.items()},
             "see": sorted({str(ipaddress.ip_network(network)) for network in self.see}),
+            "databases": [asdict(entry) for entry in sorted(self.databases, key=lambda entry: entry.name)],
             "backups": [entry.entry() for entry in sorted(self.backups, key=lambda entry: entry.set)],
             "services": [asdict(entry) for entry in sorted(self.services, key=lambda entry: entry.unit)],
             "connect": [entry.entry() for entry in sorted(self.connect, key=lambda entry: entry.file)],

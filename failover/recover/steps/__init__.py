@@ -17,6 +17,7 @@ from failover.recover.steps.database_parked import DatabaseParked
 from failover.recover.steps.database_restored import DatabaseRestored
 from failover.recover.steps.parked import Parked
 from failover.recover.steps.released import Released
+from failover.recover.steps.service_back import ServiceBack
 from failover.recover.steps.service_parked import ServiceParked
 from failover.recover.steps.service_running import Requires, ServiceRunning
 from failover.recover.steps.service_stopped import ServiceStopped
@@ -44,6 +45,7 @@ AnyStep = Annotated[
         | DatabaseRestored
         | Answers
         | Parked
+        | ServiceBack
         | ServiceParked
         | Connected
         | Command
@@ -72,6 +74,7 @@ __all__ = [
     "Parked",
     "Released",
     "Requires",
+    "ServiceBack",
     "ServiceParked",
     "ServiceRunning",
     "ServiceStopped",

@@ -15,6 +15,8 @@ from .core import ENVIRONMENT, Answer, Args, Refused, Verb, Work, parse_json, pl
 NEEDED = {
     "addresses": {"net_admin": 12, "net_raw": 13},
     "paths": {"chown": 0, "dac_override": 1, "fowner": 3, "setgid": 6, "setuid": 7},
+    "databases": {"dac_override": 1, "setgid": 6, "setuid": 7},
+    "backups": {"chown": 0, "dac_override": 1, "setgid": 6, "setuid": 7},
 }
 """Capabilities by what the policy speaks of, with their numbers (linux/capability.h)."""
 TOOLS = {"addresses": ["nft"], "units": ["systemctl"], "paths": ["rsync"]}
