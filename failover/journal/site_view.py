@@ -123,7 +123,7 @@ def _foretold(view: SiteView, event: Event) -> None:
 
 
 def _parked(view: SiteView, event: Event) -> None:
-    view.parked.setdefault(event.data["server"], set()).add(event.data["address"])
+    view.parked.setdefault(event.data["server"], set()).add(event.data.get("address") or event.data["unit"])
 
 
 def _copied(view: SiteView, event: Event) -> None:

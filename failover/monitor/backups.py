@@ -92,6 +92,10 @@ class BackupKeeper:
             self._asked = {key: at for key, at in self._asked.items() if key[0] != event.data["set"]}
             self._calendar.soon("backups")
 
+    def look_soon(self) -> None:
+        """A run ended: what is due and couldn't be begun beside it can be now."""
+        self._calendar.soon("backups")
+
     def ended(self, run: RunView) -> None:
         """A run of ours ended; one that gave way is begun again at the next round."""
         if run.plan.startswith("backup-") and run.state is not RunState.ABORTED:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
@@ -41,6 +42,8 @@ class Calendar:
     def __init__(self, said: Callable[[str, Mapping[str, Any]], object]) -> None:
         self._said = said
         self._jobs: dict[str, _Job] = {}
+        self._busy: set[str] = set()
+        self._again: set[str] = set()
         self._scheduler: AsyncIOScheduler | None = None
 
     def every(self, name: str, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
@@ -55,9 +58,10 @@ class Calendar:
         self._jobs[name] = _Job(act, OrTrigger(triggers))
 
     def soon(self, *names: str) -> None:
-        """Call these now, and then as before; nothing while the calendar doesn't run."""
+        """Call these now, or as soon as they come back, and then as before; nothing while the calendar doesn't run."""
+        self._again |= self._busy.intersection(names)
         if self._scheduler is not None and self._scheduler.running:
-            self._plan(names)
+            self._plan(name for name in names if name in self._jobs and name not in self._busy)
 
     async def run(self) -> None:
         """Keep the calendar until cancelled."""
@@ -80,7 +84,18 @@ class Calendar:
         assert self._scheduler is not None  # noqa: S101 - run() made it
         for name in names:
             job = self._jobs[name]
-            self._scheduler.add_job(job.act, job.trigger, id=name, replace_existing=True, next_run_time=utc_now())
+            act = partial(self._call, name, job.act)
+            self._scheduler.add_job(act, job.trigger, id=name, replace_existing=True, next_run_time=utc_now())
+
+    async def _call(self, name: str, act: Callable[[], Awaitable[object]]) -> None:
+        self._busy.add(name)
+        try:
+            await act()
+        finally:
+            self._busy.discard(name)
+            if name in self._again:
+                self._again.discard(name)
+                self.soon(name)
 
     async def _watch_clock(self) -> None:
         apart = time.time() - time.monotonic()

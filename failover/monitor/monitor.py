@@ -270,6 +270,7 @@ class Monitor:
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
             if healed and run.role and self.view.holders.get(run.role) == run.old:
                 self._look_anew(run.role)
+        self.backups.look_soon()
         self.readiness.ask_soon()
         for name in self.world.servers:
             self.world.soon(name)

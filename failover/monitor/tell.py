@@ -69,6 +69,9 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
             return Severity.INFO, f"run {run} is done, in {took}", f"See: failover runs show {run}", f"run {run}"
         case "address.drift":
             return Severity.WARNING, f"address {data['address']} ({data['ip']}): {data['reason']}", "", ""
+        case "server.parked" if "unit" in data:
+            title = f"{data['server']} doesn't hold the role: {data['unit']} is kept from starting there"
+            return Severity.INFO, title, "", ""
         case "server.parked":
             title = f"{data['server']} came back and is kept from answering for {data['address']}"
             return Severity.WARNING, title, "Move the role back with: failover switch ROLE", ""

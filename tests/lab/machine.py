@@ -202,7 +202,9 @@ class Machine:
             lower = ":".join(str(layer) for layer in self._layers)
             lines += [
                 f"mkdir -p {disk}/upper {disk}/work {disk}/root",
-                f"mount -t overlay overlay -o lowerdir={lower},upperdir={disk}/upper,workdir={disk}/work {disk}/root",
+                # redirect_dir: a folder of a layer below can be renamed, as on every real disk.
+                "mount -t overlay overlay -o redirect_dir=on,"
+                f"lowerdir={lower},upperdir={disk}/upper,workdir={disk}/work {disk}/root",
                 # Unpacked from within: an absolute symlink on the disk must not lead to the machine's own files.
                 f"tar -C {self._folder}/seed -cf - . | chroot {disk}/root tar -xpf - --keep-directory-symlink",
             ]

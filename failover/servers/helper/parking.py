@@ -17,7 +17,6 @@ TEXT = """\
 # Written by failover: of two servers only one may run this unit, and the daemon says which (its decision 7).
 # By hand, while no daemon runs: /usr/libexec/failover-helper unpark {unit}
 [Unit]
-Wants=failover-guard.service
 After=failover-guard.service
 AssertPathExists=!/run/failover-helper/parked/{unit}
 """
