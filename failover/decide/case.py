@@ -85,6 +85,20 @@ class Case:
 
     def unseen_cause_of(self, name: str) -> str | None:
         """A check that may explain this failure and wasn't looked at since that began: it was well before, only."""
+        began = self.situation.checks[name].began
+        return next((other for other, cause in self._well_causes(name) if cause.verdict.last < began), None)
+
+    def mended_cause_of(self, name: str) -> str | None:
+        """A check that may explain this failure, and is well again since a moment ago only."""
+        began, aftermath = self.situation.checks[name].began, self.situation.limits.aftermath_seconds
+        for other, cause in self._well_causes(name):
+            back = cause.verdict.since
+            if back > began and 0 <= self.situation.age_seconds(back) < aftermath:
+                return other
+        return None
+
+    def _well_causes(self, name: str) -> Iterator[tuple[str, CheckFact]]:
+        """Every check that is up and may explain this failure, as in :meth:`cause_of`."""
         seen, left = {name}, [name]
         while left:
             for other in self.situation.checks[left.pop()].depends_on:
@@ -94,9 +108,8 @@ class Case:
                 seen.add(other)
                 if self._is_ours(cause):
                     left.append(other)
-                elif cause.standing is Standing.UP and cause.verdict.last < self.situation.checks[name].began:
-                    return other
-        return None
+                elif cause.standing is Standing.UP:
+                    yield other, cause
 
     def _is_ours(self, check: CheckFact) -> bool:
         return (check.server is not None and check.server == self.plan.holder) or (

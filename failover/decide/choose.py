@@ -65,7 +65,7 @@ def _known_ahead(case: Case) -> tuple[Guard, ...]:
     """What would hold the plan back tonight and can be mended in daylight (D5)."""
     ahead = {"drift", "source-suspect", "standby-down", "not-ready"}
     guards = ask_all(case)
-    if any(guard.name in ("maintenance", "under-way") for guard in guards):
+    if any(guard.name in ("maintenance", "under-way", "grace") for guard in guards):
         return ()
     return tuple(guard for guard in guards if guard.name in ahead)
 

@@ -109,6 +109,19 @@ def cause_unseen(case: Case) -> Guard | None:
     return Guard(name="cause-unseen", reason=reason, action=Action.WAIT)
 
 
+def cause_mended(case: Case) -> Guard | None:
+    """A page that failed with its database may answer 502 for some seconds after that is back (P9)."""
+    causes = {name: case.mended_cause_of(name) for name in case.faults}
+    if not causes or not all(causes.values()):
+        return None
+    name, cause = next(iter(causes.items()))
+    assert cause is not None  # noqa: S101 - said by all() above
+    back = format_span(case.situation.age_seconds(case.situation.checks[cause].verdict.since))
+    limit = format_span(case.situation.limits.aftermath_seconds)
+    reason = f"{name} depends on {cause}, which is up for {back} only: what it caused may take {limit} to go away"
+    return Guard(name="cause-mended", reason=reason, action=Action.WAIT)
+
+
 def nothing_down(case: Case) -> Guard | None:
     """A plan for what is suspect or unknown may be wise, but a person has to say so."""
     if any(case.situation.checks[name].standing is Standing.DOWN for name in case.faults):

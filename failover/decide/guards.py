@@ -159,6 +159,7 @@ GUARDS: tuple[Question, ...] = (
     doubts.all_at_once,
     doubts.symptom,
     doubts.cause_unseen,
+    doubts.cause_mended,
     doubts.seen_by_others,
     doubts.flapping,
     doubts.alarm_only,

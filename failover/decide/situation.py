@@ -34,6 +34,8 @@ class Limits(Fact):
     """What another server saw counts so long."""
     together_seconds: float = 60.0
     """Servers that fail within this time of each other fail at once."""
+    aftermath_seconds: float = 15.0
+    """What a failure caused may take so long to go away once that is mended: caches, pools, retries."""
     not_ready_seconds: float | None = None
     """A plan that isn't ready for longer is worth a page; None: for no time."""
 

@@ -288,6 +288,9 @@ class Monitor:
                 fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
                 self.healths[name] = replace(fresh, turns=before.turns, flapping=before.flapping)
                 self.looks.soon(name)
+                for symptom, other in self.setup.checks.items():
+                    if name in other.depends_on:
+                        self.looks.soon(symptom)
 
     def _note_run(self, event: Event) -> None:
         """A run, or a person's acknowledgement, moves the incidents that its plan is for."""
