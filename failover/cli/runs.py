@@ -61,7 +61,7 @@ def show(ctx: click.Context, number: int, output: str) -> None:
 def _show_beside(told: Json) -> None:
     """What was foretold, beside what was measured."""
     lost = f", losing {span(told['rpo_seconds'])}" if told["rpo_seconds"] >= 1 else ""
-    click.echo(f"foretold {local(told['foretold_at'])}: back in {span(told['rto_seconds'])} from the failure{lost}")
+    click.echo(f"foretold {local(told['foretold_at'])}: back in {span(told['rto_seconds'])}{lost}")
     width = max((len(row["name"]) for row in told["rows"]), default=0)
     click.echo(f"  {'':<{width}}  {'foretold':>10}  {'measured':>10}")
     for row in told["rows"]:

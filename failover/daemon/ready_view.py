@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from failover.journal.queries import RunView
-from failover.model import Event
+from failover.model import Event, RunKind
 from failover.monitor.monitor import Monitor
 from failover.recover.forecast import Forecast, beside
 
@@ -81,6 +81,12 @@ def beside_view(told: Event | None, run: RunView, first_failed: datetime | None)
     """
     if told is None:
         return None
+    parts, rto, rpo = told.data["parts"], told.data["rto_seconds"], told.data["rpo_seconds"]
+    worst = told.data["rpo_worst_seconds"]
+    if run.kind is RunKind.SWITCH:  # nothing had to be detected, and a planned move takes everything along
+        steps = told.data.get("steps") or {}
+        parts = {name: seconds for name, seconds in parts.items() if steps.get(name)}
+        rto, rpo, worst = sum(parts.values()), 0.0, 0.0
     measured = {
         # What was prepared before its turn came stands in the step's changes only.
         step.number: max(step.seconds or 0.0, sum(change.seconds or 0.0 for change in step.changes))
@@ -89,13 +95,13 @@ def beside_view(told: Event | None, run: RunView, first_failed: datetime | None)
     }
     if first_failed is not None and run.automatic:
         measured[0] = max(0.0, (run.opened_at - first_failed).total_seconds())
-    rows = beside(told.data, [step.title for step in run.steps], measured)
+    rows = beside({**told.data, "parts": parts}, [step.title for step in run.steps], measured)
     return {
         "event": told.seq,
         "foretold_at": _moment(told.at),
-        "rto_seconds": told.data["rto_seconds"],
-        "rpo_seconds": told.data["rpo_seconds"],
-        "rpo_worst_seconds": told.data["rpo_worst_seconds"],
+        "rto_seconds": rto,
+        "rpo_seconds": rpo,
+        "rpo_worst_seconds": worst,
         "rows": [
             {"name": row.name, "predicted_seconds": row.predicted_seconds, "measured_seconds": row.measured_seconds}
             for row in rows

@@ -88,14 +88,16 @@ class Calendar:
             self._scheduler.add_job(act, job.trigger, id=name, replace_existing=True, next_run_time=utc_now())
 
     async def _call(self, name: str, act: Callable[[], Awaitable[object]]) -> None:
+        """Once, and again for as long as somebody asked for that meanwhile."""
         self._busy.add(name)
         try:
-            await act()
+            again = True
+            while again:
+                self._again.discard(name)
+                await act()
+                again = name in self._again
         finally:
             self._busy.discard(name)
-            if name in self._again:
-                self._again.discard(name)
-                self.soon(name)
 
     async def _watch_clock(self) -> None:
         apart = time.time() - time.monotonic()

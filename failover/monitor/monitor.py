@@ -30,9 +30,10 @@ from failover.monitor.scenes import Scenes
 from failover.monitor.scribe import Scribe
 from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
-from failover.monitor.situation import Situations, relevant, thresholds
+from failover.monitor.situation import Situations, thresholds
 from failover.monitor.standbys import StandbyKeeper
 from failover.monitor.starts import Starts
+from failover.monitor.urgency import Urgency
 from failover.monitor.world import ServerNow, World
 from failover.probes.base import Probe
 
@@ -77,7 +78,6 @@ class Monitor:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._thresholds = thresholds(setup)
-        self._relevant = relevant(setup)
         self.readings: dict[str, Reading] = dict(before.readings) if before else {}
         self.healths: dict[str, Health] = {
             name: before.healths[name]
@@ -85,6 +85,7 @@ class Monitor:
             else Health.begin(name, now())
             for name, probe in setup.checks.items()
         }
+        self._urgency = Urgency(setup, view, sight, self.healths)
         self._judging_since: float = before._judging_since if before else time.monotonic()
         self.world = World(setup, asker, self._server_looked, now)
         self.addresses: tuple[AddressNow, ...] = ()
@@ -198,20 +199,10 @@ class Monitor:
             for cause in self.setup.checks[name].depends_on:
                 self.looks.soon(cause)
         if health.standing is Standing.DOWN:
-            self.book.failed(name, self._severity(name), f"{name} is down: {health.reason}", self._now())
+            self.book.failed(name, self._urgency.of(name, self._now()), f"{name} is down: {health.reason}", self._now())
         elif health.standing is Standing.UP:
             self.book.happened(name, incident.Event.HEALED, health.reason, self._now())
         self.judge.news()
-
-    def _severity(self, name: str) -> str:
-        """A page for what a plan is for, unless something else explains it, or people said that they work there."""
-        probe = self.setup.checks[name]
-        about = {"site", probe.role, target(probe, self._sight)}
-        if any(window.about in about for window in self.view.maintenance.now(self._now())):
-            return "info"
-        failing = (Standing.SUSPECT, Standing.DOWN)
-        explained = any(self.healths[other].standing in failing for other in probe.depends_on if other in self.healths)
-        return "page" if name in self._relevant and not explained else "warning"
 
     def _witness_took(self, name: str, reading: Reading) -> float:
         self.observers.took(name, reading.state, reading.reason, reading.at)
@@ -267,6 +258,8 @@ class Monitor:
             self._moved_at = event.at
             self._judge_addresses()
             self.ahead.copy_soon()
+            if run.old is not None:
+                self.standbys.look_soon(run.old)
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
             if healed and run.role and self.view.holders.get(run.role) == run.old:
                 self._look_anew(run.role)

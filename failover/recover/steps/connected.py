@@ -11,12 +11,13 @@ from failover.errors import Refused, ServerError, StepRefused, StepUnfinished
 from failover.model import Span
 from failover.recover.outcome import Made
 from failover.recover.problem import Problem
-from failover.recover.proof import at_rest
+from failover.recover.proof import at_rest, fenced
 from failover.recover.scene import On, RoleNow, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
 PLACEHOLDERS = ("host", "server", "port", "database")
 _LOOK_SECONDS = 0.25
+_ASK_SECONDS = 10.0
 
 
 class Marker(BaseModel):
@@ -231,13 +232,16 @@ class Connected(Step):
     def _newest(self, scene: Scene, server: str, proof: Marker) -> str:
         role = self._database(scene)
         name = role.database.name if role.database is not None else role.name
-        answer = scene.server(server).ask("database", within_seconds=10, name=name, query=proof.query)
+        patience = scene.patience(server, _ASK_SECONDS)
+        answer = scene.server(server).ask("database", within_seconds=patience, name=name, query=proof.query)
         return str(answer.get("value") or "")
 
     def _not_elsewhere(self, scene: Scene, marker: str, proof: Marker) -> None:
         """Raises where the other database has the marker; one that can't be asked can't be written to from here."""
         role, serves = self._database(scene), self._database_server(scene)
         other = next(name for name in (role.holder, role.standby) if name != serves)
+        if fenced(scene, other)[0] is not None:
+            return  # nobody can write to what is off
         try:
             found = marker in self._newest(scene, other, proof)
         except ServerError as error:
