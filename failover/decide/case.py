@@ -70,12 +70,13 @@ class Case:
         """A failing or unjudged check that may explain this failure.
 
         Not one of the server that the plan leaves: a dead host explains its web server, and is what the plan is for.
+        Nor one that others still see: what the monitor alone can't reach explains nothing.
         """
         seen, left = {name}, [name]
         while left:
             for other in self.situation.checks[left.pop()].depends_on:
                 cause = self.situation.checks.get(other)
-                if other in seen or (cause is not None and cause.standing is Standing.UP):
+                if other in seen or (cause is not None and (cause.standing is Standing.UP or self.seen_anyway(other))):
                     continue
                 if cause is None or not self._is_ours(cause):
                     return other
@@ -119,9 +120,18 @@ class Case:
     @cached_property
     def fresh_sightings(self) -> tuple[Sighting, ...]:
         """The newest that each observer said of each fault since that began, and not too long ago."""
+        return self._sightings(*self.faults)
+
+    def seen_anyway(self, *names: str) -> bool:
+        """Whether others see these all the same: the fault may lie between them and the monitor."""
+        fresh = self._sightings(*names)
+        up = sum(sighting.seen is True for sighting in fresh)
+        return up > 0 and up >= sum(sighting.seen is False for sighting in fresh)
+
+    def _sightings(self, *names: str) -> tuple[Sighting, ...]:
         newest: dict[tuple[str, str], Sighting] = {}
         for sighting in sorted(self.situation.sightings, key=lambda sighting: sighting.at):
-            if sighting.check in self.faults and self._counts(sighting):
+            if sighting.check in names and self._counts(sighting):
                 newest[sighting.check, sighting.observer] = sighting
         return tuple(newest.values())
 

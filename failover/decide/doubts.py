@@ -131,10 +131,10 @@ def nothing_down(case: Case) -> Guard | None:
 
 def seen_by_others(case: Case) -> Guard | None:
     """When others see it up, the fault lies between it and the monitor (M5): visitors have no trouble."""
+    if not case.seen_anyway(*case.faults):
+        return None
     up = [sighting for sighting in case.fresh_sightings if sighting.seen]
     down = [sighting for sighting in case.fresh_sightings if sighting.seen is False]
-    if not up or len(up) < len(down):
-        return None
     reason = f"{', '.join(sighting.observer for sighting in up)} still see{'s' if len(up) == 1 else ''} {up[0].check}"
     reason += f", {', '.join(sighting.observer for sighting in down)} not" if down else ""
     reason += ": the fault may lie between it and the monitor"

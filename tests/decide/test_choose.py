@@ -213,18 +213,26 @@ def test_asking_whom_it_wants_asked_always_leads_to_a_decision(
     case: dict[str, Any], seen: bool | None, witness: bool
 ) -> None:
     situation = situation_of(case)
+    for _ in situation.plans:  # a cause that others see explains nothing, and then its symptom is asked about
+        decisions = choose(situation)
+        confirm = [decision for decision in decisions if decision.action is Action.CONFIRM]
+        assert all(decision.ask or decision.look_at for decision in confirm)
+        situation = _answered(situation, confirm, seen, witness)
+    assert Action.CONFIRM not in {decision.action for decision in choose(situation)}
+
+
+def _answered(situation: Situation, confirm: list[Decision], seen: bool | None, witness: bool) -> Situation:
+    """Everybody that these decisions wanted asked has answered so."""
     now = situation.now
-    asks = [ask for decision in choose(situation) for ask in decision.ask if decision.action is Action.CONFIRM]
-    look_at = {name for decision in choose(situation) if decision.action is Action.CONFIRM for name in decision.look_at}
-    for decision in choose(situation):
-        assert (decision.action is Action.CONFIRM) <= bool(decision.ask or decision.look_at)
+    look_at = {name for decision in confirm for name in decision.look_at}
+    asks = [ask for decision in confirm for ask in decision.ask]
     answers = [Sighting(observer=who, check=ask.check, seen=seen, at=now) for ask in asks for who in ask.observers]
     witnesses = [
         Seen(name=old.name, seen=witness, at=now) if old.name in look_at else old for old in situation.witnesses
     ]
-    update = {"sightings": (*situation.sightings, *answers), "witnesses": tuple(witnesses)}
-    again = choose(situation.model_copy(update=update))
-    assert Action.CONFIRM not in {decision.action for decision in again}
+    return situation.model_copy(
+        update={"sightings": (*situation.sightings, *answers), "witnesses": tuple(witnesses)}
+    )  # fmt: skip
 
 
 def test_the_property_above_would_notice_a_missing_guard() -> None:
