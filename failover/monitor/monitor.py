@@ -272,11 +272,16 @@ class Monitor:
         self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now(), self._moved_at)
 
     def _look_anew(self, role: str) -> None:
-        """What was seen of the role was seen of another server, or before it was healed where it is."""
+        """What was seen of the role was seen of another server, or before it was healed where it is.
+
+        And what depends on it failed for that: whether it still does is to be seen, before it is moved or called for.
+        """
         plan = self.setup.plan_of_role(role)
         condition = self.setup.plans[plan].condition if plan else None
+        its = {name for name, probe in self.setup.checks.items() if probe.role == role}
+        its |= set(condition.checks) if condition else set()
         for name, probe in self.setup.checks.items():
-            if probe.role == role or (condition and name in condition.checks):
+            if name in its or its & set(probe.depends_on):
                 before, now = self.healths[name], self._now()
                 fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
                 self.healths[name] = replace(fresh, turns=before.turns, flapping=before.flapping)
