@@ -5,33 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from failover.errors import Refused, ServerError, StepRefused, StepUnfinished
-from failover.model import Span
+from failover.errors import Refused, ServerError, StepRefused
+from failover.model import RunKind, Span
+from failover.recover.marker import Marker, look_for
 from failover.recover.outcome import Made
 from failover.recover.problem import Problem
-from failover.recover.proof import at_rest, fenced
+from failover.recover.proof import at_rest
 from failover.recover.scene import On, RoleNow, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
 
 PLACEHOLDERS = ("host", "server", "port", "database")
-_LOOK_SECONDS = 0.25
-_ASK_SECONDS = 10.0
-
-
-class Marker(BaseModel):
-    """How it is proven: a marker goes in through the WCM, and comes out of the database that serves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    command: str = Field(
-        description="A command under the WCM servers' `commands` that writes a new text through the WCM, and prints it."
-    )
-    query: str = Field(
-        description="A question under the database's `queries` that answers with the texts written last."
-    )
-    within: Span = Field(default=15.0, gt=0, description="How long it may take until the marker is found.")
+_MARKS = 6  # within the proof's time: a program that was restarted just now takes a while to serve
+_GONE_SECONDS = 10.0
+"""A server that is silent on every path for so long isn't back in a moment: a session is, in a second or two."""
+_RESTARTS = 2
+_OUT_OF_ORDER = frozenset({"failed", "unknown"})
 
 
 class Connected(Step):
@@ -40,6 +30,9 @@ class Connected(Step):
     With ``file`` a few values of a file that the program reads are set, reversibly; without, a database address moves
     with the role, and the program is only made to connect anew. The server that stands by for the role gets the same
     values, so that it doesn't wake up to the old database.
+
+    A program that is out of order itself, or whose server is gone, doesn't keep the database from being recovered: that
+    is said, and left to the plan of its own role.
     """
 
     kind: Literal["connected"] = "connected"
@@ -139,16 +132,45 @@ class Connected(Step):
         if (standby := self._standby(scene)) is not None and self.file is not None:
             yield from self._edit_standby(scene, standby)
         server = self._server(scene)
+        if (why := self._out_of_order(scene, server)) is not None:
+            there = f"the database on {self._database_server(scene)}"
+            scene.note(f"{self.role} on {server} isn't connected to {there}: {why}; that is for its own plan")
+            return
         if self.file is not None:
             wanted = self.wanted(scene)
             if self._differs(scene, server, wanted):
                 yield self._edit(scene, server, wanted)
         if self.restart is not None and (restart := self._restart(scene, server)) is not None:
-            yield restart
-        if self.proof is not None and not scene.dry:
+            outcome = yield restart
+            if outcome is not None and not outcome.ok:
+                return
+        if self.proof is not None:
             yield from self._prove(scene, server, self.proof)
-        elif self.proof is not None:
-            yield self._mark(server, self.proof)
+
+    def _out_of_order(self, scene: Scene, server: str) -> str | None:
+        """Why the program can't be connected whatever is tried, where that may be left to the plan of its role."""
+        if not self._may_be_left(scene):
+            return None
+        since = scene.silent_since(server)
+        if since is not None and not scene.within(since, _GONE_SECONDS):
+            try:
+                scene.server(server).ask("facts", within_seconds=1.0, sections=[])
+            except ServerError as error:
+                return f"{server} is gone ({error.sentence})"
+        tries = self._restarts(scene, server)
+        if len(tries) >= _RESTARTS and not tries[-1].outcome.ok:
+            return f"{self.restart} can't be restarted ({tries[-1].outcome.sentence})"
+        marks = self._marks(scene, server, self.proof) if self.proof is not None else []
+        if self.proof is None or not marks or marks[-1].outcome.ok or scene.within(marks[0].at, self.proof.within):
+            return None
+        return f"it saves nothing ({marks[-1].outcome.sentence})"
+
+    def _may_be_left(self, scene: Scene) -> bool:
+        """Only after a failure: in a planned move both work, and what doesn't then is taken back."""
+        return scene.kind is RunKind.RECOVER and self.on is None and self.role != scene.role.name
+
+    def _tolerated(self, scene: Scene) -> frozenset[str]:
+        return _OUT_OF_ORDER if self._may_be_left(scene) else frozenset()
 
     def _differs(self, scene: Scene, server: str, wanted: Mapping[str, str]) -> bool:
         try:
@@ -190,65 +212,36 @@ class Connected(Step):
             return None
         args = {"unit": self.restart, "want": "restarted"}
         says = f"restart {self.restart} on {server}, so that it reads where its database is"
-        return Change(server, "service", args, says, within_seconds=self.within)
+        return Change(server, "service", args, says, self.within, self._tolerated(scene))
 
     def _edits(self, scene: Scene, server: str) -> list[Made]:
         return [made for made in scene.made(server, "connect") if made.args.get("file") == self.file]
 
     def _restarts(self, scene: Scene, server: str) -> list[Made]:
         wish = (self.restart, "restarted")
-        made = scene.made(server, "service")
-        return [one for one in made if (one.args.get("unit"), one.args.get("want")) == wish]
+        return [one for one in scene.made(server, "service") if (one.args.get("unit"), one.args.get("want")) == wish]
 
     # the proof ---------------------------------------------------------------------------------------------------
 
-    def _mark(self, server: str, proof: Marker) -> Change:
+    def _mark(self, scene: Scene, server: str, proof: Marker) -> Change:
         says = f"write a marker through {self.role} on {server} ({proof.command})"
-        return Change(server, "command", {"name": proof.command}, says, within_seconds=self.within)
+        return Change(server, "command", {"name": proof.command}, says, self.within, self._tolerated(scene))
+
+    def _marks(self, scene: Scene, server: str, proof: Marker) -> list[Made]:
+        """The markers that this run had written, or tried to, since the last restart."""
+        restarts = self._restarts(scene, server)
+        marks = [made for made in scene.made(server, "command") if made.args.get("name") == proof.command]
+        return [made for made in marks if not restarts or made.at >= restarts[-1].at]
 
     def _prove(self, scene: Scene, server: str, proof: Marker) -> Todo:
         """A marker written after the last restart is in the database that serves, and not in the other one."""
-        restarts = self._restarts(scene, server)
-        marks = [made for made in scene.made(server, "command") if made.args.get("name") == proof.command]
-        good = [made for made in marks if made.outcome.ok and (not restarts or made.at >= restarts[-1].at)]
-        if not good:
-            yield self._mark(server, proof)
+        good = [made for made in self._marks(scene, server, proof) if made.outcome.ok]
+        if good:
+            look_for(scene, proof, good[-1], self.role, self._database(scene), self._database_server(scene))
             return
-        marker = (str(good[-1].outcome.answer.get("output") or "").strip().splitlines() or [""])[-1].strip()
-        if len(marker) < 4:
-            raise StepRefused(f"{proof.command} on {server} printed no marker that could be looked for: {marker!r}")
-        serves = self._database_server(scene)
-        give_up = scene.clock() + proof.within
-        while marker not in self._newest(scene, serves, proof):
-            self._not_elsewhere(scene, marker, proof)
-            if scene.clock() >= give_up:
-                raise StepUnfinished(
-                    f"the marker {marker!r}, written through {self.role} on {server}, isn't in the database on {serves}"
-                )
-            scene.wait(_LOOK_SECONDS)
-        self._not_elsewhere(scene, marker, proof)
-        scene.note(f"the marker {marker!r} went in through {self.role} on {server} and is in the database on {serves}")
-
-    def _newest(self, scene: Scene, server: str, proof: Marker) -> str:
-        role = self._database(scene)
-        name = role.database.name if role.database is not None else role.name
-        patience = scene.patience(server, _ASK_SECONDS)
-        answer = scene.server(server).ask("database", within_seconds=patience, name=name, query=proof.query)
-        return str(answer.get("value") or "")
-
-    def _not_elsewhere(self, scene: Scene, marker: str, proof: Marker) -> None:
-        """Raises where the other database has the marker; one that can't be asked can't be written to from here."""
-        role, serves = self._database(scene), self._database_server(scene)
-        other = next(name for name in (role.holder, role.standby) if name != serves)
-        if fenced(scene, other)[0] is not None:
-            return  # nobody can write to what is off
-        try:
-            found = marker in self._newest(scene, other, proof)
-        except ServerError as error:
-            scene.note(f"the database on {other} couldn't be asked whether anybody writes to it: {error.sentence}")
-            return
-        if found:
-            raise StepUnfinished(f"{self.role} still writes to the database on {other}: the marker {marker!r} is there")
+        outcome = yield self._mark(scene, server, proof)  # in a dry run that is all
+        if outcome is not None and not outcome.ok:
+            scene.wait(proof.within / _MARKS)
 
     # back --------------------------------------------------------------------------------------------------------
 
