@@ -117,10 +117,11 @@ def test_a_role_is_held_by_whom_it_moved_to_last(journal: Journal) -> None:
     assert q.holders(journal.events(), homes) == homes
     tell(journal, "role.moved", role="web", **{"from": "web", "to": "web-backup"})
     tell(journal, "server.parked", None, server="web", address="www")
+    tell(journal, "server.parked", None, server="wcm", unit="wcm.service")
     view = SiteView("shop", homes)
     view.catch_up(journal)
     assert view.holders == q.holders(journal.events(), homes) == {"web": "web-backup", "wcm": "wcm"}
-    assert view.parked == {"web": {"www"}}
+    assert view.parked == {"web": {"www"}, "wcm": {"wcm.service"}}
 
 
 def test_maintenance_ends_by_itself_or_by_word(journal: Journal, clock: Clock) -> None:
