@@ -133,7 +133,8 @@ class Case:
         for sighting in sorted(self.situation.sightings, key=lambda sighting: sighting.at):
             if sighting.check in names and self._counts(sighting):
                 newest[sighting.check, sighting.observer] = sighting
-        return tuple(newest.values())
+        # As they stand in the situation: no reason reads otherwise because one answered sooner.
+        return tuple(sighting for sighting in self.situation.sightings if sighting in newest.values())
 
     def _counts(self, sighting: Sighting) -> bool:
         # Who was asked while the check was only suspect may have seen the last good answer of a server on its way down.

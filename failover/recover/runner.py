@@ -293,6 +293,11 @@ class Runner:
         with self._idle:
             return self._idle.wait_for(lambda: not self._live, within_seconds)
 
+    @property
+    def closing(self) -> bool:
+        """Whether it begins nothing more."""
+        return self._closing
+
     def close(self, within_seconds: float = 15.0) -> bool:
         """Begin nothing more and let runs rest before their next change; the next start takes them up."""
         with self._idle:

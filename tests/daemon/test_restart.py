@@ -44,13 +44,15 @@ async def test_a_stop_in_mid_change_lets_the_change_finish_and_the_next_start_th
     def at_call(where: str) -> None:
         if where == "after change web address":
             reached.set()
-            go_on.wait(5)
+            go_on.wait(20)
 
     running.world.at_call = at_call
     running.break_web()
     await running.until(reached.is_set)
+    assert running.daemon is not None
+    (house,) = running.daemon.houses.values()
     stopping = asyncio.create_task(running.stop())
-    await asyncio.sleep(0.3)
+    await running.until(lambda: house.runner.closing)
     go_on.set()
     await stopping
     running.world.at_call = lambda _where: None

@@ -20,9 +20,9 @@ Status = dict[str, Any]
 Run = dict[str, Any]
 
 
-def lab_config() -> str:
-    """The config that the lab's sites start from."""
-    return (REPOSITORY / "configs/lab.yaml").read_text()
+def lab_config(name: str = "lab") -> str:
+    """The config that the lab's sites start from: of the web server alone, or ``lab-whole``."""
+    return (REPOSITORY / f"configs/{name}.yaml").read_text()
 
 
 class Bureau:
@@ -156,11 +156,11 @@ class Bureau:
             time.sleep(0.1)
         raise LabTimeout(f"not seen within {within} s; the last status:\n{short(status) if status else 'none'}")
 
-    def until_plan(self, says: str, within: float, *, action: str | None = None) -> Status:
-        """Wait until the web plan's decision, or why it isn't ready, says something."""
+    def until_plan(self, says: str, within: float, *, action: str | None = None, name: str = "web") -> Status:
+        """Wait until a plan's decision, or why it isn't ready, says something."""
 
         def seen(status: Status) -> bool:
-            plan = next(plan for plan in status["plans"] if plan["name"] == "web")
+            plan = next(plan for plan in status["plans"] if plan["name"] == name)
             said = "; ".join([plan["reason"], *plan["problems"]])
             return says in said and action in (None, plan["action"])
 

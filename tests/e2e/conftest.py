@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.bureau import Bureau
 from tests.e2e.phone import Phone
-from tests.e2e.town import Town
+from tests.e2e.town import Town, whole_town
 from tests.lab import Oracle, Visitor
 from tests.lab.fixtures import make_lab, needs_lab, pytest_runtest_makereport
 
@@ -20,6 +20,26 @@ def town() -> Iterator[Town]:
     town = Town()
     yield town
     town.leave()
+
+
+@pytest.fixture(scope="session")
+def city() -> Iterator[Town]:
+    """All three roles and their backups, on a real WCM, for the incidents that need them."""
+    needs_lab()
+    city = whole_town()
+    yield city
+    city.leave()
+
+
+@pytest.fixture
+def whole(city: Town, request: pytest.FixtureRequest) -> Iterator[Bureau]:
+    """A whole site that is well, every role at home. Broken again at the end."""
+    failed = request.session.testsfailed
+    yield city.lend()
+    if request.session.testsfailed > failed:
+        city.leave()
+    else:
+        city.put_back()
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def test_its_publish_command_brings_back_what_is_missing_and_removes_what_is_no_
 
 
 def test_without_its_database_it_says_so_and_recovers_by_itself(lab: Lab) -> None:
-    lab.db.run("systemctl stop postgresql")
+    lab.db.run("systemctl stop postgresql 'postgresql@*'")  # the first alone doesn't wait for the second
     try:
         status, said = health(lab)
         assert (status, said["status"]) == (503, "no database")

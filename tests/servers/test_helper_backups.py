@@ -125,12 +125,13 @@ def test_asked_for_once_more_it_is_not_made_twice(home: Home) -> None:
     assert first["sha256"] == second["sha256"]
 
 
-def test_the_password_stands_in_no_argument_and_no_file_that_is_left(home: Home, top: Path) -> None:
+def seen_while_made(home: Home, backup: str) -> str:
+    """Arguments and environment of everything that the helper starts to make a backup."""
+    seen = ""
     with Speaker(home) as speaker:
         number = speaker.send(
-            speaker.stamped("backups", {"set": "wcm-db", "want": "made", "id": ID, "source": "db"}, 60)
+            speaker.stamped("backups", {"set": "wcm-db", "want": "made", "id": backup, "source": "db"}, 60)
         )
-        seen = ""
         end = time.monotonic() + 30
         helper = psutil.Process(speaker.process.pid)
         while time.monotonic() < end and all("progress" in line for line in speaker.lines):
@@ -143,7 +144,16 @@ def test_the_password_stands_in_no_argument_and_no_file_that_is_left(home: Home,
                 speaker.lines.append(speaker.next_line(0.002))
             except TimeoutError:
                 continue
-        assert speaker.reply(number, 60)["result"]["id"] == ID
+        assert speaker.reply(number, 60)["result"]["id"] == backup
+    return seen
+
+
+def test_the_password_stands_in_no_argument_and_no_file_that_is_left(home: Home, top: Path) -> None:
+    seen = ""
+    for again in range(10):  # a small dump may be over between two looks
+        seen += seen_while_made(home, f"{ID[:-3]}{again:02d}Z")
+        if "dump" in seen:
+            break
     assert "dump" in seen
     assert PASSWORD not in seen
     left = [path for path in (top / "kept").rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]

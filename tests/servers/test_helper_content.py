@@ -194,6 +194,9 @@ def test_visitors_never_miss_the_site_nor_see_half_of_it(two: TwoServers, helper
     for build in range(1, 6):
         fill(two.source, f"build-{build}")
         assert "result" in two.sync(helper, keep=5)
+    end = time.monotonic() + 20
+    while seen[-1][0] != "build-5" and time.monotonic() < end:
+        time.sleep(0.01)
     stop.set()
     visitor.join()
     assert {one for one, _ in seen} >= {"build-0", "build-5"}

@@ -320,7 +320,7 @@ def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(server: 
         lambda: "COPY" in server.sql("SELECT string_agg(query, ' ') FROM pg_stat_activity", "postgres", "postgres")
     )
     speaker.process.send_signal(signal.SIGKILL)
-    speaker.process.wait()
+    speaker.hang_up()
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('failover', 'pg_restore')"
     wait_for(lambda: server.sql(ours, "postgres", "postgres") == "0", 10)
     notes = {entry["name"]: entry["note"] for entry in server.ask()["databases"]}
