@@ -96,8 +96,8 @@ def test_the_database_server_loses_its_power_and_comes_back_with_500_newer_rows(
         page = city.phone.await_page("wcm on db came back and is read-only now", within=60, severity="warning")
         assert "public.bureau_marker +5" in page["text"], "500 rows and the editor's own"
         assert "Nothing is merged or dropped" in page["text"]
-        refused = whole.lab.wcm.run("cp /etc/wcm/database-password /run/p; PGPASSWORD=$(cat /run/p) psql -w -h 10.77.0.31 "
-                                    "-U wcm -c 'delete from bureau_marker' wcm", check=False)  # fmt: skip
+        delete = "psql -w -h 10.77.0.31 -U wcm -c 'delete from bureau_marker' wcm"
+        refused = whole.lab.wcm.run(f"PGPASSWORD=$(cat /etc/wcm/database-password) {delete}", check=False)
         assert "read-only transaction" in refused.err
         assert ask(whole.lab, whole.lab.db, "select count(*) from bureau_marker where source = 'late'", "wcm") == [
             ["500"]
