@@ -77,7 +77,11 @@ class TheDesk:
         found = [run for run in fold_runs(self._journal.events(run=number)) if run.site == house.name]
         if not found:
             raise NotFound(f"there is no run {number} of {house.name}")
-        return {**views.run_view(found[0]), "forecast": self._beside(house, found[0])}
+        swaps = self._journal.events(
+            site=house.name, kinds=["database.swapped"], run=number, newest_first=True, limit=1
+        )
+        lost = float(swaps[0].data["loss_seconds"]) if swaps else None
+        return {**views.run_view(found[0]), "forecast": self._beside(house, found[0]), "loss_seconds": lost}
 
     def ready(self, site: str | None, plan: str | None) -> Json:
         """See :class:`~failover.console.desk.Desk`."""

@@ -49,7 +49,7 @@ class Starts:
         try:
             return act()
         except Busy as error:
-            log.info("%s isn't begun: %s", what, error)
+            log.debug("%s isn't begun: %s", what, error)
             raise
         except FailoverError as error:
             log.error("%s isn't begun: %s", what, error)

@@ -72,3 +72,20 @@ def visitor(bureau: Bureau) -> Iterator[Visitor]:
     with Visitor(bureau.lab["client"]) as visitor:
         visitor.await_host("web", within=15)
         yield visitor
+
+
+@pytest.fixture
+def oracle_of_whole(whole: Bureau) -> Iterator[Oracle]:
+    """As ``oracle``, of the whole site; in the end no address was ever twice."""
+    with Oracle(whole.lab) as oracle:
+        yield oracle
+    oracle.check()
+
+
+@pytest.fixture
+def visitor_of_whole(whole: Bureau) -> Iterator[Visitor]:
+    """As ``visitor``, of the whole site; in the end no page was ever half a one."""
+    with Visitor(whole.lab["client"]) as visitor:
+        visitor.await_host("web", within=15)
+        yield visitor
+    visitor.check_whole()

@@ -35,6 +35,10 @@ class Recovery:
     equal: bool
     """Whether the new holder's content is the WCM's, byte for byte."""
     steps: tuple[tuple[str, float], ...]
+    run: int
+    """Its number."""
+    began: float
+    """When something happened, in seconds since 1970."""
 
     @property
     def good(self) -> bool:
@@ -86,6 +90,8 @@ def watch(
         outage_seconds=max(outages, default=0.0),
         overlap_seconds=max(oracle.overlap_seconds(ADDRESS), oracle.overlap_seconds("fd77::100")),
         mixed=len(visitor.mixed()),
-        equal=tree(bureau, new) == tree(bureau, "wcm"),
+        equal=tree(bureau, new) == tree(bureau, bureau.holder("wcm")),
         steps=tuple((step["title"], float(step["seconds"] or 0)) for step in shown["steps"]),
+        run=int(run["number"]),
+        began=began,
     )

@@ -2,31 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.bureau import CONFIG, Bureau
-from tests.e2e.town import Town, all_well
+from tests.e2e.bureau import Bureau
+from tests.e2e.mortal import DROP_IN, arm, has_died, make_mortal
+from tests.e2e.town import Town
 from tests.lab import Oracle, Visitor
 
 pytestmark = pytest.mark.lab
-
-MORTAL = Path(__file__).with_name("programs") / "mortal.py"
-PROGRAM, ARMED = "/usr/local/lib/mortal.py", "/var/lib/failover/armed"
-DROP_IN = "/run/systemd/system/failover.service.d/mortal.conf"
 
 
 @pytest.fixture
 def mortal(bureau: Bureau) -> Bureau:
     """A bureau whose daemon can be told at which line of its journal to die; systemd starts it again, as ever."""
-    monitor = bureau.monitor
-    if not monitor.exists(DROP_IN):
-        monitor.write(PROGRAM, MORTAL.read_text())
-        start = f"/usr/bin/python3 {PROGRAM} {ARMED} daemon --config {CONFIG}"
-        monitor.write(DROP_IN, f"[Service]\nExecStart=\nExecStart={start}\n")
-        monitor.run("systemctl daemon-reload; systemctl restart failover", timeout=60)
-        bureau.until(all_well, 30)
+    make_mortal(bureau)
     return bureau
 
 
@@ -55,11 +45,10 @@ def test_the_daemon_is_killed_in_mid_run_and_ends_the_run_when_it_is_back(
     mortal: Bureau, oracle: Oracle, visitor: Visitor, kind: str, count: int
 ) -> None:
     bureau = mortal
-    bureau.monitor.run(f"echo {kind} {count} > {ARMED}; chown failover: {ARMED}")
+    arm(bureau, kind, count)
     bureau.lab.web.kill_service("nginx")
     run = bureau.until_run("recover", ("done", "undone"), 40)
-    assert not bureau.monitor.exists(ARMED), "it wasn't killed at all"
-    assert int(bureau.monitor.run("systemctl show -P NRestarts failover").out) >= 1
+    assert has_died(bureau), "it wasn't killed at all"
     visitor.await_host("web-backup", within=20)
 
     shown = bureau.run_of(run["number"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.bureau import Bureau, Run
 from tests.e2e.town import Town, all_well
-from tests.lab import Oracle, Visitor, Writer
+from tests.lab import LabError, Oracle, Visitor, Writer
 from tests.lab.databases import ask, databases, markers, markers_by_database
 
 pytestmark = pytest.mark.lab
@@ -26,24 +26,27 @@ def people(whole: Bureau) -> Iterator[Writer]:
         writer.await_accepted(1, within=20, into="db")
         yield writer
     oracle.check()
-    visitor.check_whole()
+    assert not [reply for reply in visitor.good if reply.torn]  # older pages than before may be: those of the backup
     assert {reply.by for reply in visitor.good} == {"web"}
     assert [one["role"] for one in whole.moves() if one["role"] == "web"] == []
     assert whole.holder("web") == "web"
 
 
-def backed_up(whole: Bureau, writer: Writer) -> list[str]:
-    """Every marker that a backup of now holds: made, and restored ahead on the standby."""
-    whole.cli("backup", "now", "wcm-db", timeout=90)
+def backed_up(whole: Bureau) -> list[str]:
+    """Every marker of now, once a backup holds them and is restored ahead on the standby."""
     held = markers(whole.lab, whole.lab.db)
-    whole.until(lambda _: set(held[-1:]) <= set(restored(whole)), 40)
-    return [marker for marker in held if marker in set(restored(whole))]
+    whole.cli("backup", "now", "wcm-db", timeout=90)
+    whole.until(lambda _: set(held) <= set(restored(whole)), 60)
+    return held
 
 
 def restored(whole: Bureau) -> list[str]:
     """The markers of the newest shadow on db-backup."""
     shadows = [name for name in databases(whole.lab, whole.lab.db_backup) if re.fullmatch(r"wcm__2\d{7}t\d{6}", name)]
-    return markers(whole.lab, whole.lab.db_backup, max(shadows)) if shadows else []
+    try:
+        return markers(whole.lab, whole.lab.db_backup, max(shadows)) if shadows else []
+    except LabError:
+        return []  # half made: its tables aren't there yet
 
 
 def moved(whole: Bureau, writer: Writer, held: list[str]) -> Run:
@@ -67,7 +70,7 @@ def test_the_database_is_killed_and_only_what_came_after_the_backup_is_lost_and_
     whole: Bureau, city: Town
 ) -> None:
     with people(whole) as writer:
-        held = backed_up(whole, writer)
+        held = backed_up(whole)
         before = writer.await_accepted(2, within=30, into="db")
         whole.lab.db.kill_service(UNIT)
         failed = "curl -s -o /dev/null -w '%{http_code}' http://10.77.0.100/query/"
@@ -84,7 +87,7 @@ def test_the_database_is_killed_and_only_what_came_after_the_backup_is_lost_and_
 
 def test_the_database_server_loses_its_power_and_comes_back_with_500_newer_rows(whole: Bureau, city: Town) -> None:
     with people(whole) as writer:
-        held = backed_up(whole, writer)
+        held = backed_up(whole)
         ask(whole.lab, whole.lab.db, "create table newer as select g as id from generate_series(1, 500) g; "
             "alter table newer owner to wcm; insert into bureau_marker (text, source, wcm, revision, published_at) "
             "select 'newer-' || g, 'late', 'wcm', 0, now() from generate_series(1, 500) g", "wcm")  # fmt: skip
@@ -119,11 +122,11 @@ def test_the_database_server_loses_its_power_and_comes_back_with_500_newer_rows(
 
 def test_the_database_hangs_and_is_stopped_before_another_is_put_in_place(whole: Bureau) -> None:
     with people(whole) as writer:
-        held = backed_up(whole, writer)
+        held = backed_up(whole)
         whole.lab.db.hang_service(UNIT)
         whole.lab.db.run("ss -ltn | grep -q :5432")  # its kernel goes on accepting
         run = moved(whole, writer, held)
-        assert f"stop {UNIT}.service on db" in whole.told(run)
+        assert f"kill what is left of {UNIT}.service on db, which doesn't stop" in whole.told(run)
         whole.lab.db.run(f"! systemctl is-active -q {UNIT}")
 
 
@@ -131,7 +134,7 @@ def test_sessions_that_hold_the_standbys_databases_are_ended_and_do_not_block_th
     lab, backup = whole.lab, whole.lab.db_backup
     assert lab.made is not None
     with people(whole) as writer:
-        held = backed_up(whole, writer)
+        held = backed_up(whole)
         for name in databases(lab, backup):
             backup.run(
                 f"systemd-run -q -E PGPASSWORD={lab.made.secret('wcm-password')}"

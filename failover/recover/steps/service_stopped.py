@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from failover.errors import ServerError, StepRefused
-from failover.model import Span
+from failover.model import RunKind, Span
 from failover.recover import letting_go
 from failover.recover.address import CertainProof, FenceProof, PersonProof, ReadBack
 from failover.recover.outcome import Made, Outcome
@@ -51,9 +51,7 @@ class ServiceStopped(Step):
         found = service_evidence(scene, server, self.unit, self.release)
         if found.proof is not None:
             return
-        args = {"unit": self.unit, "want": "stopped"}
-        says = f"stop {self.unit} on {server}"
-        change = Change(server, "service", args, says, within_seconds=self.within, tolerates=ANY_FAILURE)
+        change = self._stop(scene, server)
         tried = yield from letting_go.let_go(
             scene, server, self.release, found, change, lambda: self._tries(scene, server), self.fence_within
         )
@@ -62,9 +60,21 @@ class ServiceStopped(Step):
             then = (f"{scene.new} goes on without it", "two would write at once")
             letting_go.wait_for_proof(scene, server, self.release, self.unit, seen, then)
 
+    def _stop(self, scene: Scene, server: str) -> Change:
+        """What hangs doesn't end when it is asked to; where it failed anyway, it is killed then."""
+        args: dict[str, Any] = {"unit": self.unit, "want": "stopped"}
+        tries = self._tries(scene, server)
+        if tries and tries[-1].outcome.kind == "timeout" and scene.kind is RunKind.RECOVER:
+            says = f"kill what is left of {self.unit} on {server}, which doesn't stop"
+            args["kill"] = True
+        else:
+            says = f"stop {self.unit} on {server}"
+        return Change(server, "service", args, says, within_seconds=self.within, tolerates=ANY_FAILURE)
+
     def _tries(self, scene: Scene, server: str) -> list[Made]:
-        wish = {"unit": self.unit, "want": "stopped"}
-        return [made for made in scene.made(server, "service") if made.args == wish]
+        wish = (self.unit, "stopped")
+        made = scene.made(server, "service")
+        return [one for one in made if (one.args.get("unit"), one.args.get("want")) == wish]
 
     def news(self, scene: Scene, change: Change, outcome: Outcome) -> tuple[str, dict[str, Any]] | None:
         """See :class:`Step`."""

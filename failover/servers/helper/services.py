@@ -56,7 +56,7 @@ def change_service(work: Work, args: Args) -> Answer:
     needs = _needs(work, unit)
     state = _state(work, unit, needs)
     if want == "stopped":
-        return _stop(work, unit, state, needs)
+        return _stop(work, unit, state, needs, bool(args.get("kill")))
     if want == "restarted" and state["parked"]:
         raise Refused("unit-parked", f"{unit} isn't restarted: it is parked, for another server runs it")
     if want == "running" and _runs(state):
@@ -88,14 +88,19 @@ def _runs(state: Answer) -> bool:
 # stop
 
 
-def _stop(work: Work, unit: str, state: Answer, needs: Answer) -> Answer:
-    """Parked first, where only one server may run it, so that nothing starts it again meanwhile."""
+def _stop(work: Work, unit: str, state: Answer, needs: Answer, kill: bool) -> Answer:
+    """Parked first, where only one server may run it, so that nothing starts it again meanwhile.
+
+    With ``kill`` its processes aren't asked: what hangs doesn't hear (systemctl(1), kill).
+    """
     stands = state["active"] in _STANDS and not state["job"]
     if stands and state["parked"] is not False:
         return state
     work.begin()
     problem = park(work, unit, state) if needs["parks"] else None
     if not stands:
+        if kill:
+            work.run(["systemctl", "kill", "--signal=KILL", "--", unit])
         stopped, said = order_unit(work, unit, "stop")
         if stopped["active"] not in _STANDS:
             raise _failure(work, unit, "stop", stopped, said, time.time())
@@ -269,6 +274,6 @@ CHANGES = {
     "service": Verb(
         change_service,
         {"unit": text(200), "want": among("running", "stopped", "restarted")},
-        {"stable_seconds": between(0, 600)},
+        {"stable_seconds": between(0, 600), "kill": flag},
     )
 }

@@ -1,0 +1,85 @@
+"""A second server fails after, or with, the first: the rows marked `lab` in docs/failures.md, with real servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.bureau import Bureau
+from tests.e2e.recovery import tree
+from tests.e2e.town import Town, all_well
+from tests.lab import Oracle, Visitor, Writer
+from tests.lab.databases import markers
+
+pytestmark = pytest.mark.lab
+
+
+def test_web_fails_after_the_wcm_moved_and_its_pages_come_from_the_wcm_that_publishes_now(
+    whole: Bureau, oracle_of_whole: Oracle, visitor_of_whole: Visitor
+) -> None:
+    with Writer(whole.lab, every=3.0) as writer:
+        whole.lab.wcm.power_off()
+        writer.await_accepted(1, within=60, by="wcm-backup")
+        whole.until_run("recover", ("done",), 20)
+        whole.until(lambda status: all(plan["action"] == "nothing" for plan in status["plans"]), 40)
+    written = writer.accepted[-1].marker
+
+    whole.lab.web.kill_service("nginx")
+    visitor_of_whole.await_host("web-backup", within=30)
+    moves = whole.moves()
+    assert [(one["role"], one["new"]) for one in moves] == [("wcm", "wcm-backup"), ("web", "web-backup")]
+    whole.until(lambda _: whole.run_of(moves[1]["number"])["state"] == "done", 20)
+    assert "/srv/site on web-backup as wcm-backup has it" in whole.told(moves[1])
+    assert written in whole.lab.client.run("curl -fs http://10.77.0.100/news/marker.html").out
+    assert tree(whole, "web-backup") == tree(whole, "wcm-backup")
+
+
+def test_the_database_fails_after_the_wcm_moved_and_the_wcm_of_now_writes_to_the_new_one(
+    whole: Bureau, oracle_of_whole: Oracle, visitor_of_whole: Visitor
+) -> None:
+    with Writer(whole.lab, every=2.0) as writer:
+        whole.lab.wcm.kill_service("wcm")
+        writer.await_accepted(1, within=60, by="wcm-backup", into="db")
+        whole.until_run("recover", ("done",), 20)
+        whole.until(lambda status: all(plan["action"] == "nothing" for plan in status["plans"]), 40)
+        whole.lab.db.power_off()
+        moved = writer.await_accepted(2, within=90, by="wcm-backup", into="db-backup")
+        whole.until_run("recover", ("done",), 30, after=whole.moves()[0]["number"])
+    assert {one.marker for one in moved} <= set(markers(whole.lab, whole.lab.db_backup))
+    assert [(one["role"], one["new"]) for one in whole.moves()] == [("wcm", "wcm-backup"), ("database", "db-backup")]
+    there = whole.lab.wcm.read("/etc/wcm/database.env")
+    assert "DATABASE_HOST=10.77.0.32" in there, "nor does the WCM that stands by wake up to the old one"
+    assert {reply.by for reply in visitor_of_whole.good} == {"web"}
+
+
+def test_web_fails_and_the_wcm_loses_its_power_at_once_and_the_last_verified_copy_serves(
+    whole: Bureau, oracle_of_whole: Oracle, visitor_of_whole: Visitor
+) -> None:
+    verified = tree(whole, "web-backup")
+    whole.lab.wcm.power_off()
+    whole.lab.web.kill_service("nginx")
+    visitor_of_whole.await_host("web-backup", within=40)
+    first = visitor_of_whole.last
+    assert first.good
+    whole.until(lambda status: {one["holder"] for one in status["roles"]} == {"web-backup", "wcm-backup", "db"}, 60)
+    moves = whole.moves()
+    assert [(one["role"], one["new"]) for one in moves] == [("web", "web-backup"), ("wcm", "wcm-backup")]
+    assert "the last verified copy serves, of 20" in whole.told(moves[0])
+    assert verified
+    with Writer(whole.lab, every=2.0) as writer:
+        marker = writer.await_accepted(1, within=30, by="wcm-backup")[-1].marker
+        seen = f"curl -fs http://10.77.0.100/news/marker.html | grep -q {marker}"
+        whole.until(lambda _: whole.lab.client.run(seen, check=False).code == 0, 30)
+
+
+def test_web_loses_its_power_with_its_backup_and_nothing_moves_and_people_are_told_why(
+    whole: Bureau, city: Town, oracle_of_whole: Oracle
+) -> None:
+    whole.lab.web_backup.power_off()
+    whole.lab.web.power_off()
+    whole.until_plan("the standby web-backup can't be reached", 40, action="alarm")
+    city.phone.await_page("plan web doesn't run: ", within=20)
+    assert whole.moves() == []
+    whole.lab.web.boot()
+    whole.lab.web_backup.boot()
+    whole.until(all_well, 60)
+    assert oracle_of_whole.holders("10.77.0.100") == ["web"], "it is given back to its holder"
