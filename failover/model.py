@@ -133,10 +133,17 @@ class RunKind(StrEnum):
     """A failure: the holder is down."""
     SWITCH = "switch"
     """Planned, both sides healthy; failback too."""
+    ROLLBACK = "rollback"
+    """A move taken back before it was committed, also where its new holder is sick."""
     KEEP = "keep"
     """Small repairs that keep the world as the journal says: an address lost by a reboot, a returned server parked."""
     AHEAD = "ahead"
     """Ahead of time: content copied to the standby. Gives way to every other kind."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether a run of this kind moves a role from one server to another."""
+        return self in (RunKind.RECOVER, RunKind.SWITCH, RunKind.ROLLBACK)
 
 
 class RunState(StrEnum):

@@ -11,12 +11,13 @@ from failover.model import Event
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """The newest time that a restored database was put in the place of a role's."""
+    """The newest time that a role's database was put in place: a restored one, or by a rollback the one of before."""
 
     role: str
     server: str
     set: str
     backup: str
+    """The backup that it was restored from; none where a rollback let serve again what a server had kept."""
     taken_at: datetime
     at: datetime
     tables: Mapping[str, int] | None = None
@@ -63,6 +64,16 @@ class Databases:
                 tables=data.get("tables"),
                 loss_seconds=float(data.get("loss_seconds") or 0.0),
             )
+        elif event.kind == "database.reinstated":
+            self.swaps[data["role"]] = Swap(
+                role=data["role"],
+                server=data["server"],
+                set="",
+                backup="",
+                taken_at=datetime.fromisoformat(data["since"]),
+                at=event.at,
+                loss_seconds=float(data["loss_seconds"]),
+            )
         elif event.kind == "database.restored":
             self.restored[data["role"], data["server"]] = Restored(
                 role=data["role"],
@@ -79,5 +90,5 @@ class Databases:
             )
 
 
-DATABASE_KINDS = ("database.swapped", "database.restored")
+DATABASE_KINDS = ("database.swapped", "database.reinstated", "database.restored")
 """The kinds of events that :class:`Databases` is made of."""

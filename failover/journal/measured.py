@@ -12,7 +12,6 @@ from failover.model import Event, RunKind
 
 KEPT = 10
 """Times of one kind of work that are remembered; older ones say little of what it takes now."""
-_MOVES = frozenset({RunKind.RECOVER, RunKind.SWITCH})
 _SUBJECTS = ("address", "ip", "unit", "path", "check", "file", "name")
 
 
@@ -135,4 +134,4 @@ def _opened(data: Mapping[str, Any]) -> _Run:
     except (ValueError, AttributeError):
         steps = ()  # written by hand, or by a version to come: its changes still count
     named = tuple((str(step.get("kind", "")), subject_of(step)) for step in steps)
-    return _Run(RunKind(data["kind"]) in _MOVES, str(data.get("new") or ""), named)
+    return _Run(RunKind(data["kind"]).moves, str(data.get("new") or ""), named)

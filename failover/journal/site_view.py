@@ -18,6 +18,7 @@ from typing import Protocol
 from failover.journal.database_view import DATABASE_KINDS, Databases
 from failover.journal.incident_view import INCIDENT_KINDS, Incidents
 from failover.journal.measured import Measures
+from failover.journal.move_view import Moves
 from failover.journal.queries import AutomationSwitch, Maintenance, Runs, Switch
 from failover.journal.run_fold import RUN_KINDS
 from failover.journal.run_view import RunView
@@ -63,6 +64,7 @@ class SiteView:
         """By server, the addresses that are parked on it."""
         self.copies: dict[tuple[str, str], Copy] = {}
         self.databases = Databases()
+        self.moves = Moves()
         self.measures = Measures()
         self.forecasts: dict[str, Event] = {}
         """By plan, its newest ``plan.forecast``."""
@@ -103,7 +105,15 @@ class SiteView:
         if event.site not in ("", self.site) or event.seq <= self.seen:
             return
         self.seen = event.seq
-        for part in (self.incidents, self.runs, self.maintenance, self._switch, self.databases, self.measures):
+        for part in (
+            self.incidents,
+            self.runs,
+            self.maintenance,
+            self._switch,
+            self.databases,
+            self.measures,
+            self.moves,
+        ):
             part.apply(event)
         if handler := _HANDLERS.get(event.kind):
             handler(self, event)
@@ -145,6 +155,7 @@ SITE_KINDS = (
     *RUN_KINDS,
     *INCIDENT_KINDS,
     *DATABASE_KINDS,
+    "move.committed",
     "automation.switched",
     "maintenance.begun",
     "maintenance.ended",

@@ -39,7 +39,7 @@ class Tally:
                 for state in State:
                     self.looks.setdefault((site, check, state), 0)
             for plan in plans:
-                for kind in (RunKind.RECOVER, RunKind.SWITCH):
+                for kind in (kind for kind in RunKind if kind.moves):
                     for result in RESULTS:
                         self.runs.setdefault((site, plan, kind, result), 0)
             self.lags[site], self.lag_sums[site] = self.lags[site], self.lag_sums[site]

@@ -303,7 +303,7 @@ class Monitor:
 
     def _run_edge(self, event: Event) -> incident.Event | None:
         run = self.view.runs.by_number.get(event.run) if event.run is not None else None
-        if run is not None and run.kind not in (RunKind.RECOVER, RunKind.SWITCH):
+        if run is not None and not run.kind.moves:
             return None
         if event.kind == "run.ended":
             done = event.data["state"] == "done"

@@ -21,6 +21,7 @@ TOLD_KINDS = (
     "address.drift",
     "server.parked",
     "database.swapped",
+    "database.reinstated",
     "database.parked",
     "config.refused",
     "automation.switched",
@@ -50,7 +51,7 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
             return severity, f"{data['about']} is {data['state']}: {data['reason']}", _how_to(data), _incident(data)
         case "incident.closed":
             return Severity.INFO, f"{data['about']} is over: {data['reason']}", "", _incident(data)
-        case "run.opened" if data["kind"] in ("recover", "switch"):
+        case "run.opened" if RunKind(data["kind"]).moves:
             moves = f"{data['role']} moves from {data['old']} to {data['new']}"
             return Severity.WARNING, f"run {run} begins: {moves}", f"by {by}: {data['why']}", f"run {run}"
         case "run.waiting":
@@ -80,6 +81,10 @@ def _told(kind: str, data: Mapping[str, Any], by: str, run: int | None) -> tuple
             title = f"{data['name']} on {data['server']} serves the state of {taken_at[:16]} UTC: {lost} are lost"
             text = f"From the backup {data['backup']}. What {data['server']} had before is kept as {data['kept']}."
             return Severity.WARNING, title, text, f"run {run}"
+        case "database.reinstated":
+            lost, since = format_span(float(data["loss_seconds"])), str(data["since"])
+            title = f"{data['name']} on {data['server']} serves again as it was {since[:16]} UTC: {lost} are lost"
+            return Severity.WARNING, title, "Whatever else was saved meanwhile stays where it was.", f"run {run}"
         case "database.parked":
             title = f"{data['name']} on {data['server']} came back and is read-only now"
             return Severity.WARNING, title, _newer(data), ""

@@ -27,9 +27,10 @@ from failover.model import RunKind, RunState, Token
 from failover.recover import fault
 from failover.recover.control import Clock, Control
 from failover.recover.doubts import Doubts
+from failover.recover.dry import changed
 from failover.recover.hand import Hand, LookAgain, Superseded
 from failover.recover.plan import Plan
-from failover.recover.readiness import hindrances
+from failover.recover.readiness import hindrances, unfit
 from failover.recover.run import RunJournal
 from failover.recover.scene import Scene
 from failover.recover.step import Step, Todo
@@ -41,7 +42,6 @@ PATIENCE_SECONDS = 30.0
 """How long a step may not see a server before the run gives up: a session is back in a second, a host in twenty."""
 ASK_AGAIN_SECONDS = 2.0
 """While a run waits for a person it asks the step anew, for an old server that comes back is proof enough."""
-_MOVES = frozenset({RunKind.RECOVER, RunKind.SWITCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Turn(Enum):
 
     PREPARE = "prepare"
     """What of it can be done before anything moves."""
+    EARLY = "early"
+    """The whole of it before anything moves; it is asked once more in its place."""
     WHOLE = "whole"
     AGAIN = "again"
     """A second look at what was done before anything moved."""
@@ -79,7 +81,7 @@ def in_order(steps: Sequence[Step]) -> Iterator[tuple[int, Step, Turn]]:
     yield from ((number, step, Turn.WHOLE) for number, step in numbered[:first])
     for number, step in numbered[first:]:
         if step.harmless or type(step).prepare is not Step.prepare:
-            yield number, step, Turn.WHOLE if step.harmless else Turn.PREPARE
+            yield number, step, Turn.EARLY if step.harmless else Turn.PREPARE
     yield from ((number, step, Turn.AGAIN if step.harmless else Turn.WHOLE) for number, step in numbered[first:])
 
 
@@ -128,12 +130,13 @@ class Engine:
         except RunAborted as error:
             return self._undo().give_up(RunState.ABORTED, str(error))
         except StepUnfinished as error:
-            serves = error.serves and self._scene.kind is RunKind.RECOVER
+            serves = error.serves and self._scene.kind is not RunKind.SWITCH
             return self._undo().give_up(RunState.UNDONE, str(error), serves=serves)
         except (RunError, ServerError) as error:
             return self._undo().give_up(RunState.UNDONE, str(error))
-        if reason is None and self._scene.kind in _MOVES:
-            self._record.moved(self._scene.role.name, self._scene.old, self._scene.new)
+        if reason is None and self._scene.kind.moves:
+            within = 0.0 if self._scene.kind is RunKind.ROLLBACK else self._plan.commit_within
+            self._record.moved(self._scene.role.name, self._scene.old, self._scene.new, within)
         return End(RunState.DONE, reason or "", settled=True)
 
     def take_back(self, why: str) -> End:
@@ -149,12 +152,8 @@ class Engine:
 
     def _forward(self) -> str | None:
         self._confirm()
-        if (
-            self._scene.kind is RunKind.SWITCH
-            and not self._moved()
-            and (problems := hindrances(self._plan, self._scene))
-        ):
-            raise StepRefused(f"a switch is for two healthy servers: {'; '.join(problems)}")
+        if not self._moved():
+            self._look_ahead()
         for number, step, turn in in_order(self._plan.steps):
             if self._record.done_by_hand(number):
                 continue
@@ -162,9 +161,22 @@ class Engine:
                 return reason
         return None
 
+    def _look_ahead(self) -> None:
+        """What is known to stand against a move that a person asked for, before anything moves; and what changed."""
+        kind = self._scene.kind
+        if kind is RunKind.SWITCH and (problems := hindrances(self._plan, self._scene)):
+            raise StepRefused(f"a switch is for two healthy servers: {'; '.join(problems)}")
+        if kind is RunKind.ROLLBACK and (problems := unfit(self._plan, self._scene)):
+            raise StepRefused(f"nothing is rolled back to a server that couldn't serve: {'; '.join(problems)}")
+        if kind is RunKind.SWITCH and not self._record.all_made():
+            for step in self._plan.steps:
+                for difference in changed(step, self._scene):
+                    self._note(f"changed since {self._scene.role.name} left {self._scene.new}: {difference}")
+
     def _carry(self, number: int, step: Step, turn: Turn) -> str | None:
         began = self._clock.monotonic()
         self._notes = []
+        self._scene = replace(self._scene, early=turn is Turn.EARLY)
         if turn is not Turn.AGAIN:
             self._record.step_started(number, step.title(self._scene))
         if turn is Turn.PREPARE:
@@ -209,7 +221,7 @@ class Engine:
                 raise StepUnfinished(f"{step.title(self._scene)}: still to do: {'; '.join(left)}")
 
     def _patience(self) -> float:
-        return PATIENCE_SECONDS if self._scene.kind in _MOVES else 0.0
+        return PATIENCE_SECONDS if self._scene.kind.moves else 0.0
 
     def _pass(self, number: int, step: Step, todo: Todo) -> list[str]:
         """One time through what is left: the changes that were made, or tried."""

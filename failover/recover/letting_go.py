@@ -50,7 +50,7 @@ def due(scene: Scene, tries: Sequence[Made]) -> bool:
 
 def may_fence(scene: Scene, server: str) -> bool:
     """Whether a server may be cut off by this run: it has a fence, and there is a failure."""
-    return f"fence:{server}" in scene.servers and scene.kind is RunKind.RECOVER
+    return f"fence:{server}" in scene.servers and scene.kind in (RunKind.RECOVER, RunKind.ROLLBACK)
 
 
 def cut_off(server: str, within_seconds: float) -> Change:

@@ -14,8 +14,8 @@ def word_for(role: str) -> str:
 
 
 def loss_seconds(scene: Scene, backup: Backup) -> float:
-    """From the moment that the backup holds to the fault; nothing in a planned move, whose backup is its own."""
-    if scene.kind is RunKind.SWITCH:
+    """From the moment that the backup holds to the fault; nothing where the run makes its own backup."""
+    if scene.kind in (RunKind.SWITCH, RunKind.ROLLBACK):
         return 0.0
     return max(0.0, ((scene.begun_at or scene.now()) - backup.taken_at).total_seconds())
 
@@ -34,7 +34,7 @@ def accept(scene: Scene, backup: Backup, bound_seconds: float) -> None:
     Raises:
         NeedsPerson: nobody has.
     """
-    if scene.kind is RunKind.SWITCH:
+    if scene.kind in (RunKind.SWITCH, RunKind.ROLLBACK):
         return
     role, above = scene.role.name, loss_seconds(scene, backup) > bound_seconds
     waits = (

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from failover.errors import NotAllowed
 from failover.journal import Journal
+from failover.journal.move_view import MOVE_KINDS, Move, Moves, moves
 from failover.journal.queries import RunView, runs
 from failover.model import RunKind, utc_now
 
 _DOUBT_FOR = timedelta(hours=1)
 """How far back a request can matter: longer than any deadline, and than any jump of the clock that passes unnoticed."""
-_MOVES = (RunKind.RECOVER, RunKind.SWITCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Past:
         for event in self._journal.events(site=self._site, kinds=kinds):
             number = int(event.run or 0)
             if event.kind == "run.opened":
-                if event.data.get("role") == role and event.data["kind"] in _MOVES:
+                if event.data.get("role") == role and RunKind(event.data["kind"]).moves:
                     open_runs[number] = True
             elif event.kind == "role.moved" and event.data["role"] == role:
                 open_runs = {later: left for later, left in open_runs.items() if later > number}
@@ -73,6 +74,29 @@ class Past:
                 open_runs[number] = event.kind == "run.resumed" or not event.data.get("settled", False)
         left = [number for number, is_open in open_runs.items() if is_open]
         return self._view(left[-1]) if left else None
+
+    def moves(self) -> Moves:
+        """Which moves of roles can be rolled back, and when a role left a server."""
+        return moves(self._journal.events(site=self._site, kinds=MOVE_KINDS))
+
+    def open_move(self, role: str, pair: tuple[str, str] | None = None) -> Move:
+        """The move that a rollback takes back, by which the role would leave the pair's first server for its second.
+
+        Raises:
+            NotAllowed: there is none, or not any more; names what can be done instead.
+        """
+        newest = self.moves().newest.get(role)
+        instead = f"to move {role} as planned, use: failover switch {role}"
+        if newest is None:
+            raise NotAllowed(f"{role} was never moved, so there is nothing to roll back or to commit; {instead}")
+        if not newest.open(self._now()):
+            raise NotAllowed(f"{newest.stands}; {instead}")
+        if pair not in (None, (newest.new, newest.old)):
+            raise NotAllowed(
+                f"{role} moved from {newest.old} to {newest.new} in run {newest.run}, and that isn't how the config "
+                f"and the journal have it now; {instead}"
+            )
+        return newest
 
     def moved_since(self, view: RunView) -> int | None:
         """The number of a newer run that moved the same role, if there is one."""

@@ -34,6 +34,11 @@ class Plan(BaseModel):
         ge=0,
         description="After a run it doesn't act by itself for this time, unless a person acknowledges the run.",
     )
+    commit_within: Span = Field(
+        default=1800.0,
+        ge=0,
+        description="How long a move can be taken back with `failover rollback`, unless `failover commit` ends it.",
+    )
 
     @field_validator("when")
     @classmethod

@@ -64,6 +64,16 @@ def hindrances(plan: Plan, scene: Scene) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
+def unfit(plan: Plan, scene: Scene) -> list[str]:
+    """What would keep the server that a role goes back to from serving; the other one may be sick, that is why."""
+
+    def unasked(server: str) -> Severity:
+        return "stops" if server == scene.new else "hint"
+
+    found = _asked(plan.steps, scene, lambda step: () if step.harmless else step.problems(scene), unasked)
+    return [problem.text for problem in found if problem.severity == "stops" and problem.about == scene.new]
+
+
 def _refusals(step: Step, supposed: Scene) -> Iterable[Problem]:
     for _ in step.todo(supposed):
         pass  # what it would do is no problem; only what it raises is

@@ -21,7 +21,6 @@ _DROP_SECONDS = 60.0
 QUIET_SECONDS = 30.0
 """For ending the connections of those who write."""
 _STARTS, _START_SECONDS, _LOOK_SECONDS = 2, 60.0, 0.25
-_MOVES = frozenset({RunKind.RECOVER, RunKind.SWITCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +60,10 @@ def restore(
     for _ in range(_TRIES):
         now = look_at(scene, server, database)
         if not now.up:
-            yield from _start(scene, server, database)
+            yield from start(scene, server, database)
             if not scene.dry:
                 return None
-        elif now.takes_writes and scene.kind in _MOVES:
+        elif now.takes_writes and scene.kind.moves:
             yield quiet(server, database)  # what doesn't serve takes no writes, however it came up (I11)
             if not scene.dry:
                 return None
@@ -95,7 +94,7 @@ def restore(
     raise StepRefused(f"{_TRIES} backups in a row couldn't be restored on {server}")
 
 
-def _start(scene: Scene, server: str, database: Database) -> Generator[Change, Outcome | None, None]:
+def start(scene: Scene, server: str, database: Database) -> Generator[Change, Outcome | None, None]:
     """Start the server that backups are restored in, where a move needs it; ahead of time that is for people.
 
     Raises:
@@ -104,7 +103,7 @@ def _start(scene: Scene, server: str, database: Database) -> Generator[Change, O
     why = f"no database server runs on {server}, so nothing can be restored there"
     args = {"unit": scene.role.unit, "want": "running"}
     tries = [made for made in scene.made(server, "service") if made.args == args]
-    if scene.role.unit is None or scene.kind not in _MOVES or len(tries) >= _STARTS:
+    if scene.role.unit is None or not scene.kind.moves or len(tries) >= _STARTS:
         said = f": {tries[-1].outcome.sentence}" if tries and tries[-1].outcome.sentence else ""
         raise StepRefused(why + said)
     says = f"start {scene.role.unit} on {server}, so that a backup can be restored there"

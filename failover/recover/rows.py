@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from failover.errors import ServerError
 from failover.recover.databases import Database
 from failover.recover.scene import Scene
 
@@ -14,10 +13,13 @@ _TOLD = 8
 """Tables that a sentence names; the rest are counted."""
 
 
-def counted(scene: Scene, server: str, database: Database) -> dict[str, int]:
+def counted(
+    scene: Scene, server: str, database: Database, within_seconds: float = COUNT_SECONDS
+) -> dict[str, int]:  # fmt: skip
     """Rows by table in what serves on a server; raises ``ServerError``."""
+    patience = scene.patience(server, within_seconds)
     answer = scene.server(server).ask(
-        "database", within_seconds=COUNT_SECONDS, name=database.name, rows=True, of=database.name
+        "database", within_seconds=patience, name=database.name, rows=True, of=database.name
     )  # fmt: skip
     return {str(table): int(rows) for table, rows in answer["tables"].items()}
 
@@ -36,15 +38,3 @@ def tell(rows: Mapping[str, int]) -> str:
     told = [f"{table} {more:+d}" for table, more in largest[:_TOLD]]
     rest = len(largest) - len(told)
     return ", ".join(told) + (f" and {rest} more table{'s' if rest > 1 else ''}" if rest else "")
-
-
-def changed_since(scene: Scene, server: str, database: Database) -> str | None:
-    """What was written to what serves on a server since a backup was put in place there, in words."""
-    swap = scene.swap(scene.role.name)
-    if swap is None or swap.server != server or swap.tables is None:
-        return None
-    try:
-        rows = differences(swap.tables, counted(scene, server, database))
-    except ServerError as error:
-        return f"what changed in {database.name} on {server} since {swap.at:%Y-%m-%d %H:%M} UTC can't be told: {error}"
-    return f"changed in {database.name} on {server} since {swap.backup} was put in place there: {tell(rows)}"

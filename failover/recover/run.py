@@ -135,10 +135,11 @@ class RunJournal:
         """A person said something."""
         self._append("run.word", {"word": word, "why": why, "step": step}, by)
 
-    def moved(self, role: str, old: str, new: str) -> None:
+    def moved(self, role: str, old: str, new: str, commit_within_seconds: float) -> None:
         """The role has another holder; written once, however often the run is resumed."""
         if not self._journal.events(run=self.number, kinds=["role.moved"], limit=1):
-            self._append("role.moved", {"role": role, "from": old, "to": new})
+            moved = {"role": role, "from": old, "to": new, "commit_within_seconds": commit_within_seconds}
+            self._append("role.moved", moved)
 
     def news(self, kind: str, data: dict[str, Any]) -> None:
         """An event of its own that tells others what a change brought about."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from failover.errors import Busy, NotAllowed, NotFound
 from failover.journal import Journal
+from failover.journal.move_view import Move
 from failover.journal.queries import RunView
 from failover.journal.run_view import DAEMON
 from failover.model import Cause, RunKind, RunState, Token, format_span
@@ -67,13 +68,17 @@ class Runner:
     # begin -----------------------------------------------------------------------------------------------------
 
     def start(
-        self, plan_name: str, kind: RunKind, cause: Cause, *, force: bool = False, plan: Plan | None = None
-    ) -> RunView:
+        self, plan_name: str, kind: RunKind, cause: Cause, *, force: bool = False, plan: Plan | None = None,
+        words: Sequence[str] = (),
+    ) -> RunView:  # fmt: skip
         """Begin a run and return at once; ``plan`` for one that isn't in the config (:mod:`failover.recover.builtin`).
+
+        ``words`` are given before it begins, by whoever asks for it; those that the plan has no use for say nothing.
 
         Raises:
             Busy: another run is under way; it has its number. A run AHEAD gives way instead.
-            NotFound: no such plan. NotAllowed: the world isn't settled enough for a run that keeps it.
+            NotFound: no such plan. NotAllowed: the world isn't settled enough for a run that keeps it, or there is no
+            move to roll back.
             JournalUnwritable: nothing was begun.
         """
         plan = plan or self._plan(plan_name)
@@ -85,7 +90,10 @@ class Runner:
                     f"run {unsettled.number} left open who answers for {role}: nothing is kept up until it is resumed "
                     f"or aborted ({unsettled.reason})"
                 )
+            force = force or kind is RunKind.ROLLBACK  # a person takes it on: no failure is looked for
             scene = self._scene(role, kind, forced=force)
+            if kind is RunKind.ROLLBACK:
+                self._past.open_move(role, (scene.old, scene.new))
             number = self._journal.next_run()
             token = Token(self._journal.epoch, number)
             opened = {
@@ -94,10 +102,30 @@ class Runner:
                 "plan_sha256": plan.sha256, "steps": [step.title(scene) for step in plan.steps], "forced": force,
             }  # fmt: skip
             record = RunJournal.open(self._journal, self._site, number, cause.by, opened)
+            useful = {word for step in plan.steps for word in step.words(scene)}
+            for word in (word for word in words if word in useful):
+                record.word(word, cause.by, cause.why)
             live = self._enter(plan, scene, record, token)
         self._tell(record.view)
         self._spawn(lambda: self._carry(live, live.engine.run), f"run-{number}")
         return record.view
+
+    def commit(self, role: str, cause: Cause) -> Move:
+        """A person says that a role stays where it was moved to: it isn't rolled back any more.
+
+        Raises:
+            NotAllowed: there is no move that could be rolled back. Busy: it is being rolled back, or moved on.
+        """
+        with self._idle:
+            for number, live in self._live.items():
+                if live.record.view.role == role and live.record.view.kind.moves:
+                    raise Busy(
+                        f"run {number} ({live.record.view.plan}, {live.record.view.kind}) is under way", run=number
+                    )
+            move = self._past.open_move(role)
+            data = {"role": role, "run": move.run, "why": cause.why}
+            self._journal.append("move.committed", site=self._site, by=cause.by, data=data)
+        return move
 
     def keep(self, plan_name: str, plan: Plan, kind: RunKind, cause: Cause) -> RunView | None:
         """Begin a run of a builtin plan only if there is something to do or to say; None when there isn't.
@@ -113,7 +141,10 @@ class Runner:
     def dry(self, plan_name: str, kind: RunKind, *, plan: Plan | None = None) -> DryRun:
         """All that a run would change now, and what would stop it; works when servers don't answer, and says so."""
         plan = plan or self._plan(plan_name)
-        return dry_run(plan_name, plan, self._scene(plan.role or plan_name, kind))
+        scene = self._scene(plan.role or plan_name, kind)
+        if kind is RunKind.ROLLBACK:
+            self._past.open_move(scene.role.name, (scene.old, scene.new))
+        return dry_run(plan_name, plan, scene)
 
     def _make_way(self, kind: RunKind) -> None:
         if self._closing:
@@ -134,7 +165,8 @@ class Runner:
         scene = self._scene_for(role, kind)
         now = scene.role
         old, new = (now.standby, now.holder) if kind is RunKind.KEEP else (now.holder, now.standby)
-        return replace(scene, kind=kind, old=old, new=new, forced=forced)
+        left_at = self._past.moves().left.get((role, new)) if kind.moves else None
+        return replace(scene, kind=kind, old=old, new=new, forced=forced, left_at=left_at)
 
     def _enter(self, plan: Plan, scene: Scene, record: RunJournal, token: Token) -> Live:
         control = Control(self._clock)
@@ -213,7 +245,8 @@ class Runner:
         old, new = str(view.old), str(view.new)
         holder, standby = (new, old) if view.kind is RunKind.KEEP else (old, new)
         role: RoleNow = replace(scene.role, holder=holder, standby=standby)
-        scene = replace(scene, kind=view.kind, role=role, old=old, new=new, forced=view.forced)
+        left_at = self._past.moves().left.get((role.name, new))
+        scene = replace(scene, kind=view.kind, role=role, old=old, new=new, forced=view.forced, left_at=left_at)
         return self._enter(plan, scene, record, token)
 
     def recover_unfinished(self) -> list[int]:

@@ -121,10 +121,14 @@ class Scene:
     """When the run was opened, or resumed."""
     begun_at: datetime | None = None
     """When the run was first opened: what was written after the newest backup and until then is lost."""
+    left_at: datetime | None = None
+    """When the role left ``new`` last; None where it never had it. Makes a planned move a way back."""
     run: int = 0
     """The run's number; 0 where none is open."""
     forced: bool = False
     """A person takes the responsibility: the fault needn't be confirmed."""
+    early: bool = False
+    """Nothing has moved yet, and the step is asked once more in its place: what still changes may wait until then."""
     dry: bool = False
     """Changes are only listed: what earlier steps would have done is taken for done."""
     word: Callable[[str], Word | None] = field(default=lambda _word: None)

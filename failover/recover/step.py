@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from failover.journal.measured import subject_of
+from failover.recover.difference import Difference
 from failover.recover.outcome import Made, Outcome
 from failover.recover.problem import Problem
 from failover.recover.scene import Scene
@@ -100,6 +101,10 @@ class Step(BaseModel):
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """What stands against this step now, asked in daylight without any effect; may raise ``ServerError``."""
+        yield from ()
+
+    def differences(self, scene: Scene) -> Iterator[Difference]:
+        """What changed since the role left ``new``, of what this step brings there; asked without any effect."""
         yield from ()
 
     def work(self, scene: Scene) -> Iterator[Told]:

@@ -129,6 +129,11 @@ class Bureau:
     def switch(self) -> RunView:
         return self._last(lambda: self.runner.start("web", RunKind.SWITCH, LIN))
 
+    def roll_back(self, *words: str) -> RunView:
+        return self._last(
+            lambda: self.runner.start(next(iter(self.plans)), RunKind.ROLLBACK, LIN, force=True, words=words)
+        )
+
     def resume(self, run: int) -> RunView:
         return self._last(lambda: self.runner.resume(run, LIN))
 

@@ -271,7 +271,11 @@ def test_the_way_back_shows_first_what_changed_and_brings_all_of_it(bureau: Data
     bureau.park()
     bureau.write_some("db-backup", 7)
     dry = bureau.runner.dry("database", RunKind.SWITCH)
-    assert any("pages +7" in note for step in dry.steps for note in step.notes)
+    assert [str(difference) for difference in dry.differences] == [
+        "wcm on db-backup against db: pages +2",
+        "wcm on db-backup since wcm-db-20260228T170000Z was put in place there: pages +7",
+        "wcm on db besides, which stays there: pages +5",
+    ]
     before = bureau.rows("db-backup")
     run = bureau.switch()
     assert run.state is RunState.DONE, run.reason

@@ -94,6 +94,8 @@ class ToyDatabases:
     # database --------------------------------------------------------------------------------------------------
 
     def _ask_database(self, name: str, rows: bool = False, of: str = "") -> Answer:
+        if not self.up and rows:
+            raise Refused(self._name, "database-down", "no database server runs here")
         if not self.up:
             return {"engine": "postgresql", "version": None, "up": False, "exists": False, "databases": []}
         if rows:
@@ -199,6 +201,7 @@ class ToyDatabases:
 
     def _database_read_write(self, args: dict[str, Any]) -> Answer:
         self._there(args["name"]).read_only = False
+        self.world.served(self._name, self._there(args["name"]))
         return {"read_only": False}
 
     def _database_dropped(self, args: dict[str, Any]) -> Answer:

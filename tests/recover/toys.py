@@ -53,6 +53,8 @@ class Host:
     """Units that don't serve though they run; a restart heals them unless they are ``hopeless``."""
     hopeless: bool = False
     content: dict[str, dict[str, Any]] = field(default_factory=dict)
+    releases: dict[str, list[tuple[float, dict[str, Any]]]] = field(default_factory=dict)
+    """By path, all that was ever served there, and since when."""
     free_bytes: int = 10**12
     newest: Token = field(default_factory=lambda: Token(0, 0))
     lacks: list[str] = field(default_factory=list)
@@ -386,8 +388,23 @@ class ToyServer(ToyDatabases):
             raise Refused(self._name, "no-such-path", f"there is no {path}")
         return {key: self.host.content[path][key] for key in ("digest", "files", "bytes")}
 
-    def _ask_content(self, path: str) -> Answer:
-        return {"current": self.host.content.get(path), "releases": [], "staging": None}
+    def _ask_content(self, path: str, verify: bool = False, since: float = 0.0, **against: Any) -> Answer:
+        if not against:
+            return {"current": self.host.content.get(path), "releases": [], "staging": None}
+        source = self.world.hosts[against["source"]]
+        if not source.on or not self.world.reach(self._name, source.name):
+            raise Refused(self._name, "source-unreachable", f"{source.name} can't be reached")
+        if source.content[path]["digest"] != against["digest"]:
+            raise Refused(self._name, "changed-during-copy", "the source changed")
+        kept = self.host.releases.get(path) or [(0.0, self.host.content.get(path, {}))]
+        here = files_of(next((content for at, content in reversed(kept) if at <= since), kept[0][1]))
+        there = files_of(source.content[path])
+        changed = {name for name in set(here) & set(there) if here[name] != there[name]}
+        new = (set(there) - set(here)) | changed
+        return {
+            "added": len(new - changed), "changed": len(changed), "removed": len(set(here) - set(there)),
+            "bytes": 10 * len(new), "of": None,
+        }  # fmt: skip
 
     def _change_content(self, args: dict[str, Any]) -> Answer:
         source, path = self.world.hosts[args["source"]], args["path"]
@@ -402,6 +419,8 @@ class ToyServer(ToyDatabases):
             raise Refused(self._name, "source-suspect", f"{found['files']} files instead of {have['files']}")
         if found["bytes"] > self.host.free_bytes:
             raise ChangeFailed(self._name, "no-space", "the disk is full")
+        releases = self.host.releases.setdefault(path, [(0.0, self.host.content.get(path, {}))])
+        releases.append((self.world.now().timestamp(), found))
         self.host.content[path] = {**found, "verified_at": self.world.now().isoformat(), "source": source.name}
         return {**found, "seconds": 0.05}
 
@@ -497,6 +516,12 @@ class ToyFence:
 def address_of(name: str, world: World) -> str:
     """The management address of a toy."""
     return f"10.77.0.{10 + sorted(world.hosts).index(name)}"
+
+
+def files_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """By name, what stands in a file of some content; without names it is one file."""
+    found: dict[str, str] = content.get("paths", {"index.html": content["digest"]} if content else {})
+    return found
 
 
 def _quietly(act: Callable[[], Answer]) -> None:

@@ -653,3 +653,61 @@ def test_content_in_the_wrong_home_is_refused(tmp_path: Path) -> None:
             "bytes": 1,
         }
         assert kind(speaker.change("content", args)) == ("not-in-policy", False)
+
+
+# --- what changed since ----------------------------------------------------------------------------------------------
+
+
+def compared(two: TwoServers, helper: Speaker, **more: Any) -> dict[str, Any]:
+    has = two.manifest()
+    wanted = {key: has[key] for key in ("digest", "files")}
+    reply = helper.ask("content", path=str(two.path), source="wcm", **wanted, **more)
+    assert "result" in reply, reply
+    result: dict[str, Any] = reply["result"]
+    return result
+
+
+def counts(told: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(told[key] for key in ("added", "changed", "removed", "bytes"))
+
+
+def test_what_differs_from_the_source_is_counted_and_nothing_is_copied(two: TwoServers, helper: Speaker) -> None:
+    two.sync(helper)
+    assert counts(compared(two, helper)) == (0, 0, 0, 0)
+    (two.source / "page/new.html").write_text("brand new")
+    (two.source / "page/0.html").write_text("another")
+    (two.source / "page/1.html").unlink()
+    os.chmod(two.source / "page/2.html", 0o600)
+    before = tree(two.path)
+    assert counts(compared(two, helper)) == (1, 1, 1, len("brand new") + len("another"))
+    assert tree(two.path) == before
+
+
+def test_what_was_copied_ahead_meanwhile_still_counts_as_changed_since(two: TwoServers, helper: Speaker) -> None:
+    two.sync(helper)
+    time.sleep(0.01)
+    left = time.time()
+    (two.source / "page/new.html").write_text("brand new")
+    two.sync(helper)
+    assert counts(compared(two, helper)) == (0, 0, 0, 0)
+    assert counts(compared(two, helper, since=left)) == (1, 0, 0, len("brand new"))
+
+
+def test_what_its_own_server_wrote_into_it_is_seen_too(two: TwoServers, helper: Speaker) -> None:
+    two.sync(helper)
+    (two.path / "upload.jpg").write_bytes(b"x" * 100)
+    assert counts(compared(two, helper)) == (0, 0, 1, 0)
+
+
+def test_a_plain_folder_and_none_at_all_are_compared(two: TwoServers, helper: Speaker) -> None:
+    assert counts(compared(two, helper))[:3] == (22, 0, 0)
+    two.path.mkdir()
+    (two.path / "build-id").write_text("older")
+    assert counts(compared(two, helper, since=time.time()))[:3] == (21, 1, 0)
+
+
+def test_what_cannot_be_compared_is_refused(two: TwoServers, helper: Speaker) -> None:
+    ask = {"path": str(two.path), "digest": "0" * 64, "files": 3}
+    assert kind(helper.ask("content", **ask)) == ("bad-request", False)
+    assert kind(helper.ask("content", source="moon", **ask)) == ("not-in-policy", False)
+    assert kind(helper.ask("content", source="wcm", **ask)) == ("changed-during-copy", False)

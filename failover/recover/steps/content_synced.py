@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 
 from failover.errors import ServerError, StepRefused, StepUnfinished
 from failover.model import RunKind, Span, format_span
-from failover.recover.outcome import Outcome
+from failover.recover.difference import Difference, of_content
+from failover.recover.outcome import Made, Outcome
 from failover.recover.problem import Problem
 from failover.recover.scene import On, Scene
 from failover.recover.step import ANY_FAILURE, Change, Step, Todo
@@ -70,7 +71,7 @@ class ContentSynced(Step):
         """See :class:`Step`."""
         target = scene.on(self.on)
         current = self._current(scene, target)
-        if self._fresh(scene, target, current):
+        if self._fresh(scene, target, current) or self._enough_for_now(scene, target):
             return
         if not scene.dry and (trouble := self._gave_up(scene, target)):
             self._serve_last(scene, target, current, trouble)
@@ -126,14 +127,33 @@ class ContentSynced(Step):
 
     def _gave_up(self, scene: Scene, target: str) -> str | None:
         """Why no further copy is tried in this run, or None."""
-        tries = [made for made in scene.made(target, "content") if made.args["path"] == self.path]
-        tries = [made for made in tries if scene.opened_at is None or made.at >= scene.opened_at]
+        tries = self._tries(scene, target)
         if not tries or tries[-1].outcome.result in ("ok", "unreachable"):
             return None
         last = tries[-1].outcome
         if last.result == "unknown" or last.kind in ("changed-during-copy", "past-deadline", "other-boot"):
             return None if len(tries) < _PASSES else f"{len(tries)} copies in a row failed, the last: {last.sentence}"
         return f"the copy failed ({last.kind}): {last.sentence}"
+
+    def _tries(self, scene: Scene, target: str) -> list[Made]:
+        """This run's copies; of what its own server writes to, those since that was stopped."""
+        since = max((at for at in (scene.opened_at, self._stopped_at(scene)) if at is not None), default=None)
+        tries = [made for made in scene.made(target, "content") if made.args["path"] == self.path]
+        return [made for made in tries if since is None or made.at >= since]
+
+    def _stopped_at(self, scene: Scene) -> datetime | None:
+        """When this run stopped the role's service on the source last: until then it may have written there."""
+        if self.source != scene.role.name:
+            return None
+        stops = [made.at for made in scene.made(self._from(scene), "service") if made.args.get("want") == "stopped"]
+        return stops[-1] if stops else None
+
+    def _enough_for_now(self, scene: Scene, target: str) -> bool:
+        """A role's own server goes on writing until it is stopped: one copy ahead of that, and the last after it."""
+        if not scene.early or self.source != scene.role.name:
+            return False
+        tries = self._tries(scene, target)
+        return bool(tries) and (tries[-1].outcome.ok or len(tries) >= _PASSES)
 
     def _manifest(self, scene: Scene) -> dict[str, Any]:
         source = self._from(scene)
@@ -152,6 +172,9 @@ class ContentSynced(Step):
         if last is None or last.digest != current.get("digest") or current.get("intact") is False:
             return False
         in_this_run = scene.opened_at is not None and last.at >= scene.opened_at
+        stopped_at = self._stopped_at(scene)
+        if stopped_at is not None and last.at <= stopped_at:
+            return False
         if in_this_run and scene.within(last.at, _SAME_LOOK_SECONDS):
             return True
         if not (self.recent and scene.kind is RunKind.RECOVER and scene.within(last.at, self.recent)):
@@ -196,6 +219,10 @@ class ContentSynced(Step):
         now = scene.now()
         held = now if equal or verified is None else verified
         yield Basis(what, held if source == scene.old else None, held, f"{said_by}, manifest of {source}")
+
+    def differences(self, scene: Scene) -> Iterator[Difference]:
+        """See :class:`Step`. Also where the newest was copied ahead meanwhile."""
+        yield from of_content(scene, self.path, self._from(scene), scene.on(self.on))
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`. Neither an old copy nor a silent source stops it: the newest verified copy serves."""

@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from failover.errors import ServerError, StepUnfinished
+from failover.errors import ServerError, StepRefused, StepUnfinished
 from failover.model import RunKind, Span, format_span
-from failover.recover import loss
+from failover.recover import kept, loss
 from failover.recover.catalogue import find, look_at, pick
 from failover.recover.databases import Database, Seen, moment_of, old_name
+from failover.recover.difference import Difference, of_database
 from failover.recover.fresh import make, set_for
 from failover.recover.outcome import Made, Outcome
 from failover.recover.problem import Problem
 from failover.recover.proof import PATIENCE_SECONDS
 from failover.recover.restoring import QUIET_SECONDS, Ready, quiet, restore, restored_news, the_database
-from failover.recover.rows import changed_since
 from failover.recover.scene import Scene
 from failover.recover.step import Change, Step, Todo
 from failover.recover.work import Basis, Like, Told, Waits, Work
@@ -48,7 +48,8 @@ class DatabaseRestored(Step):
     def title(self, scene: Scene) -> str:
         """See :class:`Step`."""
         name = scene.role.database.name if scene.role.database else scene.role.name
-        return f"{name} on {scene.new} from {'a fresh' if scene.kind is RunKind.SWITCH else 'the newest good'} backup"
+        fresh = scene.kind in (RunKind.SWITCH, RunKind.ROLLBACK)
+        return f"{name} on {scene.new} from {'a fresh' if fresh else 'the newest good'} backup"
 
     def moves(self, scene: Scene, change: Change | Made) -> bool:
         """See :class:`Step`. What is done beside the database that serves moves nothing."""
@@ -69,10 +70,10 @@ class DatabaseRestored(Step):
     def prepare(self, scene: Scene) -> Todo:
         """See :class:`Step`. Restores while the old server may still be mended, and asks before anything moves."""
         database = the_database(scene)
-        if self._swapped(scene) is not None:
+        if self._swapped(scene) is not None or kept.serving_again(scene) is not None:
             return
         ready = yield from self._ready(scene, database)
-        if ready is not None:
+        if isinstance(ready, Ready):
             loss.accept(scene, ready.backup, self.max_loss)
 
     def todo(self, scene: Scene) -> Todo:
@@ -81,12 +82,20 @@ class DatabaseRestored(Step):
         if (made := self._swapped(scene)) is not None:
             yield from self._finish(scene, database, made)
             return
+        if kept.serving_again(scene) is not None:
+            if not look_at(scene, scene.new, database).takes_writes:
+                yield kept.serve(scene, database)
+            return
         swaps = self._swaps(scene)
         if swaps and (there := look_at(scene, scene.new, database)) and swaps[-1].args["keep"] in there.notes:
             yield self._back(scene, database, swaps[-1], there)  # taking it back was cut off; first things first
             return
         ready = yield from self._ready(scene, database)
         if ready is None:
+            return
+        if ready == "kept":
+            yield from self._nobody_writes(scene, database)
+            yield kept.serve(scene, database)
             return
         loss.accept(scene, ready.backup, self.max_loss)
         yield from self._nobody_writes(scene, database)
@@ -106,12 +115,25 @@ class DatabaseRestored(Step):
         }
         yield Change(scene.new, "database", args, says, within_seconds=self.swap_within, tells=tells)
 
-    def _ready(self, scene: Scene, database: Database) -> Generator[Change, Outcome | None, Ready | None]:
-        if scene.kind is not RunKind.SWITCH:
-            return (yield from restore(scene, scene.new, self.backups, self.within))
+    def _ready(
+        self, scene: Scene, database: Database
+    ) -> Generator[Change, Outcome | None, Ready | Literal["kept"] | None]:
+        if scene.kind is RunKind.ROLLBACK:
+            why = kept.why_not_fresh(scene, self.backups, database)
+            if why is None:
+                try:
+                    return (yield from self._fresh(scene, database))
+                except StepRefused as error:
+                    why = str(error)
+            yield from kept.ready(scene, database, why)
+            return "kept"
+        if scene.kind is RunKind.SWITCH:
+            return (yield from self._fresh(scene, database))
+        return (yield from restore(scene, scene.new, self.backups, self.within))
+
+    def _fresh(self, scene: Scene, database: Database) -> Generator[Change, Outcome | None, Ready | None]:
+        """A copy of what the old one has, taken since nobody writes to it any more."""
         name = set_for(scene, self.backups)
-        if not scene.made(scene.old, "database") and (changed := changed_since(scene, scene.old, database)):
-            scene.note(changed)
         backup = yield from make(scene, name, database, self.within)
         if backup is None:
             return None
@@ -159,7 +181,7 @@ class DatabaseRestored(Step):
         taken_at = known.taken_at if known is not None else moment_of(database.name, into)
         assert taken_at is not None  # noqa: S101 - shadow_name made it
         fault = scene.begun_at or scene.now()
-        lost = 0.0 if scene.kind is RunKind.SWITCH else max(0.0, (fault - taken_at).total_seconds())
+        lost = max(0.0, (fault - taken_at).total_seconds()) if scene.kind is RunKind.RECOVER else 0.0
         tables = found.tables(backup)
         return {
             "set": known.set if known is not None else backup.rpartition("-")[0],
@@ -176,7 +198,7 @@ class DatabaseRestored(Step):
         if change.args["want"] == "restored":
             return restored_news(scene, change, outcome)
         if change.args["want"] != "swapped":
-            return None
+            return kept.news(scene, change)
         told = {"role": scene.role.name, "server": change.server, "name": change.args["name"]}
         return "database.swapped", {**told, "kept": change.args["keep"], **change.tells}
 
@@ -188,6 +210,7 @@ class DatabaseRestored(Step):
         swaps = self._swaps(scene)
         if swaps and (there := look_at(scene, scene.new, database)) and swaps[-1].args["keep"] in there.notes:
             yield self._back(scene, database, swaps[-1], there)
+        yield from kept.back(scene, database)
         if self._quieted(scene) and self._up_again(scene, database) and look_at(scene, scene.old, database).read_only:
             args = {"name": database.name, "want": "read-write"}
             says = f"let {database.name} on {scene.old} be written to again"
@@ -217,7 +240,8 @@ class DatabaseRestored(Step):
 
     def undo_problem(self, scene: Scene) -> str | None:
         """See :class:`Step`."""
-        touched = {scene.new: bool(self._swaps(scene)), scene.old: self._quieted(scene)}
+        moved = bool(self._swaps(scene)) or kept.serving_again(scene) is not None
+        touched = {scene.new: moved, scene.old: self._quieted(scene)}
         for server in (server for server, was in touched.items() if was):
             try:
                 look_at(scene, server, the_database(scene))
@@ -233,12 +257,16 @@ class DatabaseRestored(Step):
 
     # in daylight -----------------------------------------------------------------------------------------------
 
+    def differences(self, scene: Scene) -> Iterator[Difference]:
+        """See :class:`Step`. Exact counts of both, by table."""
+        yield from of_database(scene, the_database(scene))
+
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
         database, new, now = the_database(scene), scene.new, scene.now()
         there = look_at(scene, new, database)
         if not there.up:
-            starts = scene.role.unit is not None and scene.kind is RunKind.SWITCH
+            starts = scene.role.unit is not None and scene.kind is not RunKind.RECOVER
             yield Problem(f"no database server runs on {new}", "hint" if starts else "stops", new, now)
             return
         found = find(scene, self.backups, new)

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .arguments import Verb
 from .clock import boot_id
+from .differs import differs
 from .errors import Answer, Args, Failed, Refused
 from .inodes import inodes_of
 from .listing import Listing
@@ -37,7 +38,14 @@ def unescaped(match: Any) -> bytes:
 
 
 def ask_content(work: Work, args: Args) -> Answer:
-    """What is served at a path, and what else is kept. ``verify`` looks at the files, not only at the record."""
+    """What is served at a path, and what else is kept. ``verify`` looks at the files, not only at the record.
+
+    With ``source``, ``digest`` and ``files`` of the source's manifest: how what lay here at ``since`` differs from it.
+    """
+    if {"source", "digest", "files", "since"} & set(args):
+        if not {"source", "digest", "files"} <= set(args):
+            raise Refused("bad-request", "content: to be compared it needs source, digest and files")
+        return differs(work, args)
     releases = Releases(work, args["path"])
     name = releases.current()
     current = releases.described(name) if name is not None else None
@@ -488,7 +496,8 @@ def change_content(work: Work, args: Args) -> Answer:
     return Copy(work, args).run()
 
 
-ASKS = {"content": Verb(ask_content, {"path": text(4096)}, {"verify": flag})}
+COMPARED = {"source": text(100), "digest": digest, "files": is_int, "since": between(0, 1e12)}
+ASKS = {"content": Verb(ask_content, {"path": text(4096)}, dict(COMPARED, verify=flag))}
 
 
 SLOW_ASKS = {"content": 600.0}

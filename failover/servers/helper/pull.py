@@ -48,6 +48,7 @@ class Pull:
 
     def _sweep(self) -> None:
         """Remove what killed workers left."""
+        os.makedirs(self._work.places.run, mode=0o755, exist_ok=True)  # asked before anything was changed here
         for name in os.listdir(self._work.places.run):
             if name.startswith("pull-") and not os.path.exists(f"/proc/{name[5:]}"):
                 remove_tree(f"{self._work.places.run}/{name}")
