@@ -45,6 +45,8 @@ COMMANDS: dict[str, Entry] = {
     ),
     "recover": Entry("failover.cli.recover:recover", "Move a failed role to its standby, if there is a failure."),
     "switch": Entry("failover.cli.recover:switch", "Move a role as planned, both sides healthy; also the way back."),
+    "rollback": Entry("failover.cli.recover:rollback", "Move a role back where it was, until that is committed."),
+    "commit": Entry("failover.cli.recover:commit", "Let a role stay where it was moved to."),
     "runs": Entry("failover.cli.runs:runs", "What was done: list runs, or show one."),
     "resume": Entry("failover.cli.runs:resume", "Go on with a run that stopped."),
     "abort": Entry("failover.cli.runs:abort", "End a run."),

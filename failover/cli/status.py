@@ -63,8 +63,8 @@ def _site(console: Console, site: Json) -> None:
     _table(
         console,
         "roles",
-        ([r["name"], r["holder"], "" if r["holder"] == r["home"] else "not at home", f"standby {r['standby']}"]
-         for r in site["roles"]),
+        ([r["name"], r["holder"], "" if r["holder"] == r["home"] else "not at home", f"standby {r['standby']}",
+          _open_move(r["open_move"])] for r in site["roles"]),
     )  # fmt: skip
     _table(
         console,
@@ -105,6 +105,11 @@ def _site(console: Console, site: Json) -> None:
           f"{ago(r['opened_at'])} ago", r["reason"] or ""] for r in site["runs"]),
         coloured=1,
     )  # fmt: skip
+
+
+def _open_move(move: Json | None) -> str:
+    """Until when a role can go back with one command."""
+    return f"can be rolled back to {move['from']} until {local(move['until'])[11:16]}" if move is not None else ""
 
 
 def _foretold(plan: Json) -> str:

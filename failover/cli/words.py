@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -89,6 +89,10 @@ def sentence(event: Mapping[str, Any]) -> str | None:
             )
         case "run.word":
             return f"     {event['by']} says {data['word']}: {data['why']}"
+        case "role.moved" if open_seconds := data.get("commit_within_seconds"):
+            until = (moment(event["at"]) or datetime.now(UTC)) + timedelta(seconds=open_seconds)
+            back = f"until {local(until.isoformat())[11:16]} `failover rollback {data['role']} --why …` moves it back"
+            return f"  {data['role']} is on {data['to']} now; {back}"
         case "run.resumed":
             return f"  resumed: {data['why']}"
         case "run.ended":

@@ -73,6 +73,11 @@ class Api:
                 lambda r, b, p: desk.word(b.site, number(r), b.word, p.cause(b.why)),
             ),
             post(
+                "/roles/{role}/commit",
+                forms.Why,
+                lambda r, b, p: desk.commit(b.site, str(r.path_params["role"]), p.cause(b.why)),
+            ),
+            post(
                 "/plans/{plan}/ack",
                 forms.Why,
                 lambda r, b, p: desk.acknowledge(b.site, str(r.path_params["plan"]), p.cause(b.why)),
@@ -107,9 +112,15 @@ class Api:
     def _start(self, _request: Request, body: forms.StartRun, person: Person) -> Mapping[str, Any]:
         if body.force is not None and body.verb != "recover":
             raise Problem(422, "invalid", "force: only recover can be forced")
+        if body.verb != "rollback" and (body.why is not None or body.accept_loss):
+            raise Problem(422, "invalid", f"{'why' if body.why is not None else 'accept_loss'}: only a rollback has it")
         if body.dry:
             return self._desk.dry(body.site, body.role, body.verb)
-        return self._desk.start(body.site, body.role, body.verb, person, force=body.force)
+        if body.verb == "rollback" and body.why is None:
+            raise Problem(422, "invalid", "why: a rollback needs its reason")
+        return self._desk.start(
+            body.site, body.role, body.verb, person, force=body.force, why=body.why, accept_loss=body.accept_loss
+        )
 
     def _begin_backup(self, _request: Request, body: forms.BeginBackup, person: Person) -> Mapping[str, Any]:
         if (body.verb == "restore") != (body.into is not None):

@@ -42,8 +42,12 @@ class Body(BaseModel):
 class StartRun(Body):
     """Move a role, or show what that would do."""
 
-    verb: Literal["recover", "switch"]
+    verb: Literal["recover", "switch", "rollback"]
     role: Name
+    why: Sentence | None = None
+    """The reason to roll back."""
+    accept_loss: bool = False
+    """What was saved in the database since its move may be lost, where it can't be read any more."""
     force: Sentence | None = None
     """The reason to recover though the daemon sees no failure."""
     dry: bool = False
@@ -157,8 +161,22 @@ class Desk(Protocol):
         """What a run would do now, changing nothing."""
         ...
 
-    def start(self, site: str | None, role: str, verb: str, person: Person, *, force: str | None) -> Json:
+    def start(
+        self,
+        site: str | None,
+        role: str,
+        verb: str,
+        person: Person,
+        *,
+        force: str | None,
+        why: str | None,
+        accept_loss: bool,
+    ) -> Json:
         """Start a run; answers as soon as it is opened or refused."""
+        ...
+
+    def commit(self, site: str | None, role: str, cause: Cause) -> Json:
+        """A role stays where it was moved to: its move can't be rolled back any more."""
         ...
 
     def resume(self, site: str | None, number: int, cause: Cause) -> Json:

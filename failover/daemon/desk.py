@@ -15,6 +15,7 @@ from failover.journal.queries import runs as fold_runs
 from failover.journal.verify import verify
 from failover.model import Cause, Event, RunKind, Standing, utc_now
 from failover.notify.base import Message, Severity
+from failover.recover.loss import word_for
 
 if TYPE_CHECKING:
     from failover.daemon.daemon import Daemon
@@ -137,15 +138,33 @@ class TheDesk:
         house = self._house(site)
         return views.dry_view(house.runner.dry(_plan(house, role), RunKind(verb)), verb)
 
-    def start(self, site: str | None, role: str, verb: str, person: Person, *, force: str | None) -> Json:
+    def start(
+        self,
+        site: str | None,
+        role: str,
+        verb: str,
+        person: Person,
+        *,
+        force: str | None,
+        why: str | None,
+        accept_loss: bool,
+    ) -> Json:
         """See :class:`~failover.console.desk.Desk`. A recovery needs a failure that is seen here too."""
         house = self._house(site)
         plan = _plan(house, role)
         kind = RunKind(verb)
         if kind is RunKind.RECOVER and force is None:
             _agree_to_recover(house, plan, role)
-        why = force if force is not None else f"{verb} {role}, asked for by a person"
-        return views.run_line(house.runner.start(plan, kind, person.cause(why), force=force is not None))
+        cause = person.cause(force or why or f"{verb} {role}, asked for by a person")
+        words = (word_for(role),) if accept_loss else ()
+        return views.run_line(house.runner.start(plan, kind, cause, force=force is not None, words=words))
+
+    def commit(self, site: str | None, role: str, cause: Cause) -> Json:
+        """See :class:`~failover.console.desk.Desk`."""
+        house = self._house(site)
+        _plan(house, role)
+        move = house.runner.commit(role, cause)
+        return {"says": f"{role} stays on {move.new}: its move from {move.old} in run {move.run} is committed"}
 
     def resume(self, site: str | None, number: int, cause: Cause) -> Json:
         """See :class:`~failover.console.desk.Desk`."""

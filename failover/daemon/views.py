@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from failover.decide.explain import explain
+from failover.journal.move_view import Move
 from failover.journal.queries import IncidentView, RunView
 from failover.model import Event, RunKind
 from failover.monitor.monitor import Monitor
@@ -49,6 +50,7 @@ def site_view(name: str, title: str, monitor: Monitor, now: datetime) -> Json:
                 "holder": view.holders[role],
                 "standby": its.other(view.holders[role]),
                 "addresses": list(its.addresses),
+                "open_move": move_view(view.moves.open(role, now)),
             }
             for role, its in setup.roles.items()
         ],
@@ -73,6 +75,19 @@ def site_view(name: str, title: str, monitor: Monitor, now: datetime) -> Json:
         "incidents": [incident_view(one) for one in view.incidents.open],
         "runs": [run_line(run) for run in newest(view.runs.by_number)],
         "ahead": dict(monitor.ahead.last),
+    }
+
+
+def move_view(move: Move | None) -> Json | None:
+    """A move that can still be rolled back."""
+    if move is None:
+        return None
+    return {
+        "run": move.run,
+        "from": move.old,
+        "to": move.new,
+        "at": moment(move.at),
+        "until": moment(move.until),
     }
 
 
@@ -201,8 +216,19 @@ def dry_view(dry: DryRun, verb: str) -> Json:
         "role": dry.role,
         "old": dry.old,
         "new": dry.new,
+        "left_at": moment(dry.left_at),
         "steps": [
-            {"title": s.title, "changes": list(s.changes), "notes": list(s.notes), "problem": s.problem}
+            {
+                "title": s.title,
+                "changes": list(s.changes),
+                "notes": list(s.notes),
+                "problem": s.problem,
+                "word": s.word,
+                "differences": [
+                    {"what": one.what, "says": one.says, "counts": dict(one.counts) if one.counts is not None else None}
+                    for one in s.differences
+                ],
+            }
             for s in dry.steps
         ],
     }

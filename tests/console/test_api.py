@@ -100,7 +100,11 @@ async def test_a_failed_request_may_be_sent_again_with_its_key(socket_path: Path
     ("route", "body", "says"),
     [
         ("/runs", {"verb": "switch", "rol": "web"}, "rol: Extra inputs are not permitted"),
-        ("/runs", {"verb": "destroy", "role": "web"}, "verb: Input should be 'recover' or 'switch'"),
+        ("/runs", {"verb": "destroy", "role": "web"}, "verb: Input should be 'recover', 'switch' or 'rollback'"),
+        ("/runs", {"verb": "rollback", "role": "web"}, "why: a rollback needs its reason"),
+        ("/runs", {"verb": "switch", "role": "web", "why": "x"}, "why: only a rollback has it"),
+        ("/runs", {"verb": "recover", "role": "web", "accept_loss": True}, "accept_loss: only a rollback has it"),
+        ("/roles/web/commit", {}, "why: Field required"),
         ("/runs", {"verb": "switch", "role": "web; reboot"}, "role: String should match pattern"),
         ("/runs", {"verb": "switch", "role": "../etc"}, "role: String should match pattern"),
         ("/runs", {"verb": "switch", "role": "web\n"}, "role: String should match pattern"),
@@ -178,6 +182,7 @@ async def test_every_route_of_the_api_is_answered(socket_path: Path, desk: ToyDe
     posts: dict[str, dict[str, object]] = {
         "/runs/1/resume": {"why": "x"}, "/runs/1/abort": {"why": "x"}, "/runs/1/mark-done": {"why": "x", "step": 2},
         "/runs/1/word": {"why": "x", "word": "off:web"}, "/plans/web/ack": {"why": "x"},
+        "/roles/web/commit": {"why": "x"},
         "/maintenance/begin": {"why": "x", "lasts": "1h", "about": "web"}, "/maintenance/end": {"why": "x"},
         "/automation": {"why": "x", "on": True}, "/reload": {}, "/notify/test": {"channel": "robot"},
     }  # fmt: skip
@@ -185,15 +190,23 @@ async def test_every_route_of_the_api_is_answered(socket_path: Path, desk: ToyDe
         status, problem, _ = await call(socket_path, "POST", "/api/v1" + route, body)
         assert status == 200, (route, problem)
     assert [what[0] for what in desk.told] == [
-        "resume", "abort", "mark_done", "word", "acknowledge", "begin_maintenance", "end_maintenance",
+        "resume", "abort", "mark_done", "word", "acknowledge", "commit", "begin_maintenance", "end_maintenance",
         "switch_automation", "reload", "notify_test",
     ]  # fmt: skip
-    assert desk.told[5][1:3] == ("web", 3600.0)
+    assert desk.told[6][1:3] == ("web", 3600.0)
     for route in ("/status", "/runs", "/events?run=3&after=7", "/explain", "/audit/head"):
         assert (await call(socket_path, "GET", "/api/v1" + route))[0] == 200
     assert (await call(socket_path, "POST", "/api/v1/audit/verify", {}))[1]["sound"]
     dry = {"verb": "switch", "role": "web", "dry": True}
     assert (await call(socket_path, "POST", "/api/v1/runs", dry))[1] == {"dry": "web", "verb": "switch"}
+
+
+async def test_a_rollback_brings_its_reason_and_what_may_be_lost(socket_path: Path, desk: ToyDesk) -> None:
+    body = {"verb": "rollback", "role": "database", "why": "it is slow", "accept_loss": True}
+    status, run, _ = await call(socket_path, "POST", "/api/v1/runs", body)
+    assert (status, run["verb"], run["why"], run["accept_loss"]) == (200, "rollback", "it is slow", True)
+    dry = {"verb": "rollback", "role": "web", "dry": True}
+    assert (await call(socket_path, "POST", "/api/v1/runs", dry))[1] == {"dry": "web", "verb": "rollback"}
 
 
 async def test_who_drips_headers_is_hung_up_on_and_holds_nobody_up(

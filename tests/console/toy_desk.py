@@ -77,7 +77,17 @@ class ToyDesk:
         self._check(site)
         return {"dry": role, "verb": verb}
 
-    def start(self, site: str | None, role: str, verb: str, person: Person, *, force: str | None) -> Mapping[str, Any]:
+    def start(
+        self,
+        site: str | None,
+        role: str,
+        verb: str,
+        person: Person,
+        *,
+        force: str | None,
+        why: str | None,
+        accept_loss: bool,
+    ) -> Mapping[str, Any]:
         self._check(site)
         if role == "safe":
             raise NotAllowed("there is no failure")
@@ -85,8 +95,12 @@ class ToyDesk:
             raise Busy("run 1 is under way", run=1)
         self.go_on.wait(10)
         run = {"number": len(self.runs_made) + 1, "state": "running", "by": str(person), "role": role, "force": force}
+        run |= {"verb": verb, "why": why, "accept_loss": accept_loss}
         self.runs_made.append(run)
         return run
+
+    def commit(self, site: str | None, role: str, cause: Cause) -> Mapping[str, Any]:
+        return self._tell("commit", role, cause)
 
     def resume(self, site: str | None, number: int, cause: Cause) -> Mapping[str, Any]:
         return self._tell("resume", number, cause)

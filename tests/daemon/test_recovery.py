@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,64 @@ async def test_the_way_back_is_the_same_plan_run_the_other_way(running: Bureau) 
     shown = await running.get(f"/runs/{run['number']}")
     assert shown["state"] == "done"
     assert "(uid " in shown["by"]
+
+
+async def test_the_way_back_shows_first_what_changed(running: Bureau) -> None:
+    run = await running.post("/runs", verb="switch", role="web")
+    await running.until(lambda: running.ended(run["number"]))
+    site = {"digest": "d2", "files": 101, "bytes": 1010, "text": "统计", "paths": {"index.html": "d1", "new.html": "1"}}
+    running.world.hosts["wcm"].content["/srv/site"] = site
+    dry = await running.post("/runs", verb="switch", role="web", dry=True)
+    assert (dry["old"], dry["new"]) == ("web-backup", "web")
+    assert dry["left_at"] == running.events("role.moved")[0].at.isoformat()
+    told = [one for step in dry["steps"] for one in step["differences"]]
+    assert told == [
+        {
+            "what": "/srv/site",
+            "says": "1 file added, 0 changed, 0 removed: 10 bytes",
+            "counts": {"added": 1, "changed": 0, "removed": 0, "bytes": 10},
+        }
+    ]
+
+
+async def test_a_move_is_open_until_it_is_rolled_back_or_committed(running: Bureau) -> None:
+    async def open_move() -> dict[str, Any] | None:
+        role = (await running.site())["roles"][0]
+        found: dict[str, Any] | None = role["open_move"]
+        return found
+
+    assert await open_move() is None
+    with pytest.raises(Answered, match="web was never moved") as caught:
+        await running.post("/runs", verb="rollback", role="web", why="x")
+    assert caught.value.exit_code == 77
+    running.break_web()
+    await running.until(lambda: running.ended(1))
+    running.mend_web()
+    move = await open_move()
+    assert move is not None
+    assert (move["run"], move["from"], move["to"]) == (1, "web", "web-backup")
+    assert datetime.fromisoformat(move["until"]) - datetime.fromisoformat(move["at"]) == timedelta(minutes=30)
+    run = await running.post("/runs", verb="rollback", role="web", why="the backup is slow")
+    await running.until(lambda: running.ended(run["number"]))
+    assert running.holds == "web"
+    shown = await running.get(f"/runs/{run['number']}")
+    assert (shown["state"], shown["kind"], shown["why"]) == ("done", "rollback", "the backup is slow")
+    assert await open_move() is None
+    with pytest.raises(Answered, match="use: failover switch web"):
+        await running.post("/runs", verb="rollback", role="web", why="x")
+
+
+async def test_what_is_committed_stays(running: Bureau) -> None:
+    run = await running.post("/runs", verb="switch", role="web")
+    await running.until(lambda: running.ended(run["number"]))
+    said = await running.post("/roles/web/commit", why="it works")
+    assert said["says"] == "web stays on web-backup: its move from web in run 1 is committed"
+    assert (await running.site())["roles"][0]["open_move"] is None
+    with pytest.raises(Answered, match=r"\(uid \d+\) committed it at .* use: failover switch web"):
+        await running.post("/runs", verb="rollback", role="web", why="x")
+    with pytest.raises(Answered, match="no plan moves a role 'moon'"):
+        await running.post("/roles/moon/commit", why="x")
+    assert running.holds == "web-backup"
 
 
 async def test_nothing_moves_while_the_monitor_is_cut_off(running: Bureau) -> None:

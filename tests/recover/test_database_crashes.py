@@ -59,6 +59,13 @@ def moved(bureau: DatabaseBureau) -> None:
     bureau.write_some("db-backup", 5)
 
 
+def sick(bureau: DatabaseBureau) -> None:
+    """It was moved to a server whose database has died since: only a rollback helps, and something is lost."""
+    moved(bureau)
+    bureau.park()
+    bureau.world.hosts["db-backup"].services["postgresql"] = "failed"
+
+
 def unanswered(bureau: DatabaseBureau) -> None:
     """The new one is put in place and doesn't answer: all is taken back."""
     look = bureau.look
@@ -77,6 +84,8 @@ SCENES: dict[str, tuple[Callable[[DatabaseBureau], None], RunKind, dict[str, Any
     "planned": (well, RunKind.SWITCH, {}),
     "planned, back": (moved, RunKind.SWITCH, {}),
     "planned, taken back": (unanswered, RunKind.SWITCH, {}),
+    "rolled back": (moved, RunKind.ROLLBACK, {}),
+    "rolled back from a sick one": (sick, RunKind.ROLLBACK, {}),
 }
 
 
@@ -100,7 +109,9 @@ def cut(path: Path, scene: str, wire: Tripwire, fates: Iterable[tuple[str, str]]
     bureau.world.at_call = at_call
     bureau.world.fates = list(fates)
     try:
-        bureau.runner.start("database", kind, DAEMON if kind is RunKind.RECOVER else LIN)
+        cause = DAEMON if kind is RunKind.RECOVER else LIN
+        words = ["loss:database"] if kind is RunKind.ROLLBACK else []
+        bureau.runner.start("database", kind, cause, words=words)
     except (Killed, LeftWaiting):
         pass
     return bureau
@@ -131,8 +142,9 @@ def judge(bureau: DatabaseBureau, where: str) -> None:
         if run.state is RunState.DONE:
             assert bureau.stored_holder == new == bureau.world.serving, where
             assert bureau.write(new), f"{where}: it can't be written to"
-            assert len(bureau.journal.events(run=run.number, kinds=["database.swapped"])) == 1, where
-            if run.kind is RunKind.SWITCH:
+            put = bureau.journal.events(run=run.number, kinds=["database.swapped", "database.reinstated"])
+            assert len(put) == 1, where
+            if run.kind is not RunKind.RECOVER and put[0].kind == "database.swapped":
                 lost = bureau.written - bureau.rows(new) - {"years ago"}
                 assert not lost, f"{where}: a planned move lost {lost}"
         if run.state is RunState.UNDONE:

@@ -111,6 +111,17 @@ def test_nothing_that_an_editor_uploaded_is_lost_there_and_back(wcm: WcmBureau) 
         wcm.world.at_call = wcm.upload
 
 
+def test_the_last_upload_before_the_wcm_is_stopped_goes_along(wcm: WcmBureau) -> None:
+    def just_before(where: str) -> None:
+        if where == "before change wcm service":
+            wcm.upload()
+
+    wcm.world.at_call = just_before
+    run = wcm.move(RunKind.SWITCH)
+    assert run.state is RunState.DONE, run.reason
+    assert wcm.uploaded("wcm-backup") == wcm.accepted == {"first.jpg", "1.jpg"}
+
+
 def test_no_row_that_was_accepted_is_lost_there_and_back(database: DatabaseBureau) -> None:
     database.world.at_call = database.always_writing
     for holder in ("db-backup", "db"):

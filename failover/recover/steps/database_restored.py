@@ -83,7 +83,7 @@ class DatabaseRestored(Step):
             yield from self._finish(scene, database, made)
             return
         if kept.serving_again(scene) is not None:
-            if not look_at(scene, scene.new, database).takes_writes:
+            if not scene.told("database.reinstated") or not look_at(scene, scene.new, database).takes_writes:
                 yield kept.serve(scene, database)
             return
         swaps = self._swaps(scene)
