@@ -77,19 +77,19 @@ def ready(scene: Scene, database: Database, why: str) -> Todo:
     word, since = scene.word(word_for(scene.role.name)), _since(scene)
     if word is None:
         raise NeedsPerson(
-            f"May what was saved in {database.name} on {scene.old} since {since} be lost? {why}, so no fresh copy "
-            f"of it can be taken along, and {database.name} on {scene.new} would serve again as it was; "
-            f"{_lost(scene, database)}. If {scene.old} can be mended, mend it: the copy is made as soon as it can be. "
-            f"If not, confirm `{word_for(scene.role.name)}`",
+            f"May what was saved in {database.name} on {scene.old} since {since} be lost ({_lost(scene, database)})? "
+            f"{why}, so no fresh copy of it can be taken along, and {database.name} on {scene.new} would serve again "
+            f"as it was. If {scene.old} can be mended, mend it: the copy is made as soon as it can be. If not, confirm "
+            f"`{word_for(scene.role.name)}`",
             word=word_for(scene.role.name),
         )
-    scene.note(f"with loss: {why}, so {database.name} on {scene.new} serves again as it was {since}")
+    scene.note(f"with loss: {why}, so {database.name} on {scene.new} serves again as it was at {since}")
 
 
 def serve(scene: Scene, database: Database) -> Change:
     """Let it serve again."""
     args = {"name": database.name, "want": "read-write"}
-    says = f"let {database.name} on {scene.new} serve again as it was {_since(scene)}"
+    says = f"let {database.name} on {scene.new} serve again as it was at {_since(scene)}"
     at = scene.left_at or scene.now()
     tells = {"since": at.isoformat(), "loss_seconds": round((scene.now() - at).total_seconds(), 3)}
     return Change(scene.new, "database", args, says, within_seconds=QUIET_SECONDS, tells=tells)
@@ -110,7 +110,7 @@ def back(scene: Scene, database: Database) -> Todo:
 
 
 def _since(scene: Scene) -> str:
-    return f"{scene.left_at:%Y-%m-%d %H:%M:%S} UTC" if scene.left_at is not None else "then"
+    return f"{scene.left_at:%Y-%m-%d %H:%M:%S} UTC" if scene.left_at is not None else "that time"
 
 
 def _lost(scene: Scene, database: Database) -> str:
@@ -124,5 +124,5 @@ def _lost(scene: Scene, database: Database) -> str:
         now = rows.counted(scene, scene.old, database, COUNT_SECONDS)
         more = rows.differences(rows.counted(scene, scene.new, database, COUNT_SECONDS), now)
     except ServerError as error:
-        return f"{long}, and nobody can count the rows ({error})"
-    return f"{long}, and {scene.old} has {rows.tell(more)}"
+        return f"{long}; nobody can count the rows: {error}"
+    return f"{long}; {scene.old} has {rows.tell(more)}"

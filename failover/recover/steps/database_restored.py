@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from failover.errors import ServerError, StepRefused, StepUnfinished
-from failover.model import RunKind, Span, format_span
-from failover.recover import kept, loss
+from failover.model import RunKind, Span
+from failover.recover import kept, loss, restorable
 from failover.recover.catalogue import find, look_at, pick
 from failover.recover.databases import Database, Seen, moment_of, old_name
 from failover.recover.difference import Difference, of_database
@@ -263,31 +263,7 @@ class DatabaseRestored(Step):
 
     def problems(self, scene: Scene) -> Iterator[Problem]:
         """See :class:`Step`."""
-        database, new, now = the_database(scene), scene.new, scene.now()
-        there = look_at(scene, new, database)
-        if not there.up:
-            starts = scene.role.unit is not None and scene.kind is not RunKind.RECOVER
-            yield Problem(f"no database server runs on {new}", "hint" if starts else "stops", new, now)
-            return
-        found = find(scene, self.backups, new)
-        for error in found.silent:
-            yield Problem(f"its backups can't be listed: {error}", "hint", error.server, now)
-        choice = pick(scene, new, self.backups, found, there, {})
-        if choice.best is None:
-            reasons = "; ".join(str(passed) for passed in choice.passed_over) or "there is none"
-            yield Problem(f"no backup of {database.name} can be restored on {new}: {reasons}", "stops", None, now)
-            return
-        for passed in choice.passed_over:
-            yield Problem(f"not the newest backup would be restored: {passed}", "loss", passed.server, now)
-        age = (now - choice.best.taken_at).total_seconds()
-        if age > self.max_loss:
-            yield Problem(
-                f"the newest good backup of {database.name}, {choice.best.id}, is {format_span(age)} old: above "
-                f"{format_span(self.max_loss)} the run waits for a person's yes",
-                "loss",
-                choice.best.server,
-                now,
-            )
+        yield from restorable.problems(scene, the_database(scene), self.backups, self.max_loss)
 
     def work(self, scene: Scene) -> Iterator[Told]:
         """See :class:`Step`. With the newest good backup restored ahead only putting it in place is left."""
