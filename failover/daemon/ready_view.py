@@ -83,7 +83,7 @@ def beside_view(told: Event | None, run: RunView, first_failed: datetime | None)
         return None
     parts, rto, rpo = told.data["parts"], told.data["rto_seconds"], told.data["rpo_seconds"]
     worst = told.data["rpo_worst_seconds"]
-    if run.kind is RunKind.SWITCH:  # nothing had to be detected, and a planned move takes everything along
+    if run.kind is not RunKind.RECOVER:  # nothing had to be detected, and a planned move takes everything along
         steps = told.data.get("steps") or {}
         parts = {name: seconds for name, seconds in parts.items() if steps.get(name)}
         rto, rpo, worst = sum(parts.values()), 0.0, 0.0

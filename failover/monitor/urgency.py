@@ -7,7 +7,7 @@ from datetime import datetime
 
 from failover.decide.health import Health
 from failover.journal.site_view import SiteView
-from failover.model import RunKind, Standing
+from failover.model import Standing
 from failover.monitor.pages import target
 from failover.monitor.setup import Setup
 from failover.monitor.situation import relevant
@@ -39,7 +39,7 @@ class Urgency:
     def _moves(self, probe: Probe) -> bool:
         """Whether a run is under way that makes it fail for a moment: what it moves, and what depends on that."""
         run = self._view.run
-        if run is None or run.kind not in (RunKind.RECOVER, RunKind.SWITCH) or run.role is None:
+        if run is None or not run.kind.moves or run.role is None:
             return False
         plan = self._setup.plans.get(run.plan)
         roles = {run.role, *(step.role for step in (plan.steps if plan else ()) if isinstance(step, Connected))}

@@ -130,7 +130,7 @@ class Engine:
         except RunAborted as error:
             return self._undo().give_up(RunState.ABORTED, str(error))
         except StepUnfinished as error:
-            serves = error.serves and self._scene.kind is not RunKind.SWITCH
+            serves = error.serves and self._scene.kind in (RunKind.RECOVER, RunKind.ROLLBACK)
             return self._undo().give_up(RunState.UNDONE, str(error), serves=serves)
         except (RunError, ServerError) as error:
             return self._undo().give_up(RunState.UNDONE, str(error))
