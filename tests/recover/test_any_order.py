@@ -128,7 +128,7 @@ class AnyOrder(RuleBasedStateMachine):
     def switch(self) -> None:
         self._let(lambda: self.bureau.runner.start("web", RunKind.SWITCH, LIN))
 
-    @rule(point=st.integers(0, 60), kind=st.sampled_from([RunKind.RECOVER, RunKind.SWITCH]))
+    @rule(point=st.integers(0, 60), kind=st.sampled_from([RunKind.RECOVER, RunKind.SWITCH, RunKind.ROLLBACK]))
     def a_run_is_killed(self, point: int, kind: RunKind) -> None:
         wire = Tripwire(point)
         self.bureau.kill_daemon()

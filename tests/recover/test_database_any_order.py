@@ -145,7 +145,7 @@ class AnyOrder(RuleBasedStateMachine):
     def park(self) -> None:
         self._let(self.bureau.park)
 
-    @rule(point=st.integers(0, 90), kind=st.sampled_from([RunKind.RECOVER, RunKind.SWITCH]))
+    @rule(point=st.integers(0, 90), kind=st.sampled_from([RunKind.RECOVER, RunKind.SWITCH, RunKind.ROLLBACK]))
     def a_run_is_killed(self, point: int, kind: RunKind) -> None:
         wire = Tripwire(point)
         self.bureau.kill_daemon()
