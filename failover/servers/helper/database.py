@@ -128,7 +128,13 @@ def change_database(work: Work, args: Args) -> Answer:
         engine = opened(work, args["name"], client)
         began = time.monotonic()
         try:
+            resumed = engine.unfinished()
+            if resumed:
+                work.begin()
+                engine.resume()
             answer = CHANGES_BY_WANT[want](engine, args)
+            if resumed and "changed" in answer:
+                answer["changed"] = True
         except Down as error:
             raise engine.unless_down(str(error)) from None
         return dict(answer, seconds=time.monotonic() - began)
@@ -342,16 +348,15 @@ def _swapped(engine: Engine, args: Args) -> Answer:
     into, keep = args["into"], args["keep"]
     if not engine.is_restored(into) or not engine.is_kept(keep):
         raise Refused("not-in-policy", f"{into[:100]!r} and {keep[:100]!r} aren't names for a restored and a kept one")
-    if not engine.unfinished():
-        there = {entry["name"]: entry["note"] for entry in engine.databases()}
-        if into not in there:
-            if there.get(engine.name, {}).get("into") == into:
-                return {"changed": False}
-            raise Refused("no-database", f"there is no {into} to put in the place of {engine.name}")
-        if "backup" not in there[into]:
-            raise Refused("half-made", f"{into} isn't whole")
-        if keep in there and engine.name in there:
-            raise Refused("exists", f"{keep} is there already")
+    there = {entry["name"]: entry["note"] for entry in engine.databases()}
+    if into not in there:
+        if there.get(engine.name, {}).get("into") == into:
+            return {"changed": False}
+        raise Refused("no-database", f"there is no {into} to put in the place of {engine.name}")
+    if "backup" not in there[into]:
+        raise Refused("half-made", f"{into} isn't whole")
+    if keep in there and engine.name in there:
+        raise Refused("exists", f"{keep} is there already")
     engine.work.begin()
     engine.exchange([(engine.name, keep), (into, engine.name)])
     return {"changed": True}
@@ -363,14 +368,13 @@ def _swapped_back(engine: Engine, args: Args) -> Answer:
         raise Refused(
             "not-in-policy", f"{aside[:100]!r} and {keep[:100]!r} aren't names for one set aside and a kept one"
         )
-    if not engine.unfinished():
-        there = {entry["name"] for entry in engine.databases()}
-        if keep not in there:
-            if engine.name in there and aside in there:
-                return {"changed": False}
-            raise Refused("no-database", f"there is no {keep} to put back in the place of {engine.name}")
-        if aside in there and engine.name in there:
-            raise Refused("exists", f"{aside} is there already")
+    there = {entry["name"] for entry in engine.databases()}
+    if keep not in there:
+        if engine.name in there and aside in there:
+            return {"changed": False}
+        raise Refused("no-database", f"there is no {keep} to put back in the place of {engine.name}")
+    if aside in there and engine.name in there:
+        raise Refused("exists", f"{aside} is there already")
     engine.work.begin()
     engine.exchange([(engine.name, aside), (keep, engine.name)])
     return {"changed": True}

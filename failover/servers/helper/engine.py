@@ -153,12 +153,15 @@ class Engine:
         raise NotImplementedError
 
     def exchange(self, moves: Any) -> None:
-        """Rename databases, in this order, all or none; finished when asked again after an interruption."""
+        """Rename databases, in this order, all or none."""
         raise NotImplementedError
 
     def unfinished(self) -> bool:
-        """Whether an exchange was cut off midway and has to be finished first."""
+        """Whether an exchange was cut off midway; it has to be dealt with before anything else is done."""
         return False
+
+    def resume(self) -> None:
+        """Finish it, or take it back where nothing was renamed yet."""
 
     def drop(self, of: str) -> None:
         """Drop one of ours; nothing happens when it isn't there."""

@@ -1,27 +1,27 @@
 """MariaDB 10.5 and later as it stands: what is there, who is connected, keeping writes out.
 
-Through its own client program, as an account that has all rights on the database and on those called ``NAME\\_\\_%``,
-with the right to grant them; may see and end connections (PROCESS, CONNECTION ADMIN); and may read ``mysql.db``.
+Through its own client program, as an account ``USER`` that has all rights on the database and on those called
+``NAME\\_\\_%``, with the right to grant them; may see and end connections (PROCESS, CONNECTION ADMIN); may let views
+and routines run as the site's account (SET USER); and may read who has which rights (``mysql.db``, of ``mysql.user``
+the columns User, Host, Insert_priv, Update_priv, Delete_priv) and how routines are made (``mysql.proc``). A second
+account ``USER_restore`` with the same password has no right at all: it is lent those on what it is to fill.
 """
 
 import json
 import os
 import re
 import time
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .client import Client, in_one_line, trouble
-from .core import LONGEST_SECONDS, TOOL_SECONDS, Answer, Work, parse_json, put_file
+from .core import LONGEST_SECONDS, TOOL_SECONDS, Answer, Work, parse_json, put_file, sync_folder
 from .engine import NOTE, Down, Engine
 
-COLUMNS = {
-    "INSERT": "Insert_priv", "UPDATE": "Update_priv", "DELETE": "Delete_priv", "CREATE": "Create_priv",
-    "DROP": "Drop_priv", "REFERENCES": "References_priv", "INDEX": "Index_priv", "ALTER": "Alter_priv",
-    "CREATE VIEW": "Create_view_priv", "CREATE ROUTINE": "Create_routine_priv", "ALTER ROUTINE": "Alter_routine_priv",
-    "EVENT": "Event_priv", "TRIGGER": "Trigger_priv", "LOCK TABLES": "Lock_tables_priv",
-    "DELETE HISTORY": "Delete_history_priv",
-}  # fmt: skip
-"""Rights to change something, and where they stand in ``mysql.db``."""
+LOCK_SECONDS = 8
+AWAY = (1040, 1045, 1053, 1203, 2006, 2013)
+"""Errors of a server that doesn't let us in, or went away."""
+NAMED = "a connection of {user} from {host} (number {id})"
+UNESCAPED = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 
 def quoted(name: str) -> str:
@@ -40,6 +40,12 @@ def series(version: str) -> Tuple[int, ...]:
     return tuple(int(number) for number in numbers)
 
 
+def complaint(said: str) -> Tuple[str, str]:
+    """What the client complains of, without the order that it repeats, which may hold data; and the error's number."""
+    found = list(re.finditer(r"^ERROR (\d+)", said, re.MULTILINE))
+    return in_one_line(said[found[-1].start() :] if found else said), found[-1].group(1) if found else ""
+
+
 class MariaDBServer(Engine):
     """See :class:`Engine`."""
 
@@ -47,7 +53,8 @@ class MariaDBServer(Engine):
 
     def __init__(self, work: Work, entry: Answer, client: Client) -> None:
         super().__init__(work, entry, client)
-        self._options: Optional[str] = None
+        self.restorer = self.user + "_restore"
+        self._options: Dict[str, str] = {}
         self._version: Optional[str] = None
         self.notes_folder = work.places.state + "/databases"
 
@@ -62,16 +69,20 @@ class MariaDBServer(Engine):
                     return f"{folder}/{each}"
         return name
 
-    def place(self) -> List[str]:
+    def place(self, user: str = "") -> List[str]:
         """Where the server is, and where the password, as arguments; to be the first ones."""
-        if self._options is None:
+        user = user or self.user
+        if user not in self._options:
             password = self.password().replace("\\", "\\\\").replace('"', '\\"')
             where = f"socket={self.host}" if self.host.startswith("/") else f"host={self.host}\nport={self.port}"
-            text = f'[client]\nuser={self.user}\npassword="{password}"\n{where}\nconnect_timeout=5\n'
-            self._options = self.client.put("my.cnf", text)
-        return [f"--defaults-extra-file={self._options}", "--default-character-set=utf8mb4"]
+            text = f'[client]\nuser={user}\npassword="{password}"\n{where}\nconnect_timeout=5\n'
+            self._options[user] = self.client.put("my.cnf", text)
+        return [f"--defaults-extra-file={self._options[user]}", "--default-character-set=utf8mb4"]
 
-    def sql(self, orders: str, of: str = "", within: float = TOOL_SECONDS) -> str:
+    def sql(
+        self, orders: str, of: str = "", within: float = TOOL_SECONDS, user: str = "", raw: bool = True,
+        lock_seconds: int = LOCK_SECONDS,
+    ) -> str:  # fmt: skip
         """Carry out orders; what they answer, a line a row, tabs between.
 
         Raises:
@@ -79,27 +90,29 @@ class MariaDBServer(Engine):
             Failed, Refused: ``database-refused``, with its words.
         """
         within = self.work.left(within)
-        argv = [self.program("mariadb"), *self.place(), "--batch", "--raw", "--skip-column-names", "--local-infile=0"]
-        head = "SET SESSION lock_wait_timeout = 8, sql_mode = 'NO_ENGINE_SUBSTITUTION';\n"
+        # Its own commands are off, all but DELIMITER, and comments in the texts of routines stay.
+        argv = [self.program("mariadb"), *self.place(user), "--batch", "--binary-mode", "--comments"]
+        argv += ["--skip-column-names", "--local-infile=0", *(["--raw"] if raw else [])]
+        wait = max(1, min(lock_seconds, int(within)))  # when we are gone, nothing of ours is to go on waiting for long
+        head = f"SET SESSION lock_wait_timeout = {wait}, sql_mode = 'NO_ENGINE_SUBSTITUTION';\n"
         said = self.client.run([*argv, *([of] if of else [])], (head + orders).encode(), within=within + 6, alone=True)
         if said.code == 0:
             return said.out
-        words = in_one_line(said.err)
-        code = re.search(r"ERROR (\d+)", said.err)
-        number = int(code.group(1)) if code is not None else 0
-        if (
-            number in (1045, 1040, 1203, 2006, 2013, 1053)
-            or 2000 <= number <= 2005
-            or not number
-            and "connect" in words
-        ):
+        words, code = complaint(said.err)
+        number = int(code or 0)
+        if number in AWAY or 2000 <= number <= 2005 or not number and "connect" in words:
             raise Down(words)
         raise trouble(self.work, "database-refused", words)
 
     def rows(self, columns: str, rest: str, of: str = "", within: float = TOOL_SECONDS) -> List[Answer]:
         """The rows of a query: ``name, expression, name, expression`` and what follows ``SELECT``."""
-        lines = self.sql(f"SELECT JSON_OBJECT({columns}) {rest};", of, within).splitlines()
+        lines = self.sql(f"SELECT JSON_OBJECT({columns}) {rest};", of, within).split("\n")
         return [json.loads(line) for line in lines if line]
+
+    def fields(self, orders: str, of: str) -> List[str]:
+        """The fields of an answer of one row, whatever is in them."""
+        line = self.sql(orders, of, raw=False).rstrip("\n")
+        return [re.sub(r"\\(.)", lambda match: UNESCAPED[match.group(1)], field) for field in line.split("\t")]
 
     # asking ---------------------------------------------------------------------------------------------------------
 
@@ -169,7 +182,8 @@ class MariaDBServer(Engine):
 
     def query(self, sql: str, of: str) -> Any:
         """See :class:`Engine`."""
-        orders = "START TRANSACTION READ ONLY;\n{};\nROLLBACK;".format(sql.rstrip("; \n"))
+        # Of the session: a transaction alone ends before an order that commits by itself, such as DROP TABLE.
+        orders = "SET SESSION TRANSACTION READ ONLY;\n{};".format(sql.rstrip("; \n"))
         lines = self.sql(orders, of, LONGEST_SECONDS).split("\n")
         value = lines[0].split("\t")[0]
         return None if value in ("", "NULL") else value
@@ -189,18 +203,7 @@ class MariaDBServer(Engine):
         folder = self.sql("SELECT @@datadir;").strip().rstrip("/")
         return folder if os.path.isdir(folder) else None
 
-    # who may write --------------------------------------------------------------------------------------------------
-
-    def _rights(self, of: str) -> List[Answer]:
-        """The accounts with rights to change something in it, and which; ours left out."""
-        columns = ", ".join(f"'{right}', {column} = 'Y'" for right, column in COLUMNS.items())
-        names = ", ".join(literal(name) for name in (of, of.replace("_", "\\_")))
-        found = self.rows(
-            f"'user', User, 'host', Host, 'db', Db, 'rights', JSON_OBJECT({columns})",
-            f"FROM mysql.db WHERE Db IN ({names}) AND User <> {literal(self.user)} ORDER BY User, Host",
-        )
-        listed = [dict(row, rights=sorted(key for key, on in row["rights"].items() if on)) for row in found]
-        return [row for row in listed if row["rights"]]
+    # what was written down before it was begun ----------------------------------------------------------------------
 
     def _state_file(self, what: str) -> str:
         return f"{self.notes_folder}/mariadb-{self.name}-{what}.json"
@@ -221,44 +224,11 @@ class MariaDBServer(Engine):
         if value is None:
             if os.path.exists(path):
                 os.unlink(path)
+                sync_folder(self.notes_folder)
             return
         os.makedirs(self.notes_folder, mode=0o700, exist_ok=True)
         put_file(path, json.dumps(value).encode(), 0o600)
-
-    def read_only(self, of: str) -> bool:
-        """See :class:`Engine`."""
-        whole = self.sql("SELECT @@GLOBAL.read_only;").strip() not in ("0", "OFF")
-        return whole or not any({"INSERT", "UPDATE", "DELETE"} & set(row["rights"]) for row in self._rights(of))
-
-    def set_read_only(self, of: str, on: bool) -> None:
-        """See :class:`Engine`. The rights to change something are taken from every account that has them on it."""
-        if self.found(of) is None:
-            raise trouble(self.work, "no-database", f"there is no database {of}")
-        if on:
-            rights = self._rights(of)
-            kept = {(row["user"], row["host"], row["db"]): row for row in self.read_state("rights") or []}
-            kept.update({(row["user"], row["host"], row["db"]): row for row in rights})
-            self.write_state("rights", list(kept.values()))
-            self._order(rights, "REVOKE {} ON {}.* FROM {};")
-            stay = self.end_connections(of)  # rights on a schema count from the moment that it is chosen
-            if stay:
-                raise trouble(self.work, "in-use", f"{of} is read-only now, but {'; '.join(stay)} can still write")
-        else:
-            self._order(self.read_state("rights") or [], "GRANT {} ON {}.* TO {};")
-            self.end_connections(of)
-            if not self.read_only(of):
-                self.write_state("rights", None)
-        if self.read_only(of) != on:
-            raise trouble(
-                self.work, "not-so",
-                f"{of} still isn't {'read-only' if on else 'open to writes'}: see the server's read_only, and rights "
-                "that are given for more than this database",
-            )  # fmt: skip
-
-    def _order(self, rights: Iterable[Answer], form: str) -> None:
-        for row in rights:
-            account = "{}@{}".format(literal(row["user"]), literal(row["host"]))
-            self.sql(form.format(", ".join(row["rights"]), quoted(row["db"]), account))
+        sync_folder(self.notes_folder)
 
     # connections ----------------------------------------------------------------------------------------------------
 
@@ -268,6 +238,9 @@ class MariaDBServer(Engine):
             f"FROM information_schema.PROCESSLIST WHERE DB = {literal(of)} AND ID <> CONNECTION_ID()"
             " AND COMMAND NOT IN ('Binlog Dump', 'Daemon')"
         )
+        return self._end(where)
+
+    def _end(self, where: str) -> List[str]:
         until = time.monotonic() + 2.0
         found: List[Answer] = []
         while time.monotonic() < until:
@@ -280,7 +253,29 @@ class MariaDBServer(Engine):
                 except Exception as error:  # noqa: BLE001 - it ended by itself, or may not be ended, which shows below
                     self.work.places.log(f"connection {row['id']}: {error}")
             time.sleep(0.02)
-        return ["a connection of {user} from {host} (number {id})".format(**row) for row in found]
+        return [NAMED.format(**row) for row in found]
+
+    def holders(self, of: List[str]) -> List[str]:
+        """Who may keep tables of these databases from being renamed: those in them, and whoever has begun something.
+
+        Others name the tables with their database, and in which database that is the server doesn't tell.
+        """
+        names = ", ".join(map(literal, of))
+        found = self.rows(
+            "'id', ID, 'user', USER, 'host', HOST",
+            f"FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND (DB IN ({names})"
+            " OR ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))"
+            " AND COMMAND NOT IN ('Binlog Dump', 'Daemon') ORDER BY ID",
+        )
+        return [NAMED.format(**row) for row in found]
+
+    def end_renaming(self) -> None:
+        """End what was asked for by one of us that was killed: the server goes on with it for a while."""
+        where = (
+            f"FROM information_schema.PROCESSLIST WHERE USER = {literal(self.user)} AND ID <> CONNECTION_ID()"
+            " AND INFO LIKE 'RENAME TABLE%'"
+        )
+        self._end(where)
 
     def drop(self, of: str) -> None:
         """See :class:`Engine`."""

@@ -1,170 +1,149 @@
 """MariaDB can't rename a database. All tables change places in one ``RENAME TABLE``, which is done whole or not at all;
-what can't be renamed (views, routines, events, triggers) is written down before, taken away, and made again.
+what can't be renamed is read before, taken away, and made again.
 
-What is still to do is read from the plan that was written down and from where the tables are, so that an exchange that
-was cut off at any order is finished when it is asked for again.
+What is still to do is read from the plan that was written down and from where the tables are. An exchange that was cut
+off before they moved is taken back, one that was cut off after that is finished: by whatever is asked for next.
 """
 
-import re
 from typing import Any, Iterable, List, Tuple
 
 from .client import trouble
 from .core import Answer, Refused
 from .mariadb import MariaDBServer, literal, quoted
+from .mariadb_objects import drop_objects, make_objects, of_the_site, read_objects
 
-KINDS = ("VIEW", "FUNCTION", "PROCEDURE", "TRIGGER", "EVENT")
-"""In the order of their making; views may stand on functions, and on each other."""
-DEFINER = re.compile(
-    r"^CREATE (?:OR REPLACE )?(?:ALGORITHM=\w+ )?(DEFINER=(?:`(?:[^`]|``)*`|[\w.%-]+)@(?:`(?:[^`]|``)*`|[\w.%-]+) )"
-)
-TRIES = 4
-
-
-def definitions(server: MariaDBServer, of: str) -> List[Answer]:
-    """Everything in a schema that can't be renamed, with the order that makes it."""
-    where = {
-        "VIEW": ("TABLE_NAME", "VIEWS", "TABLE_SCHEMA"),
-        "FUNCTION": ("ROUTINE_NAME", "ROUTINES", "ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA"),
-        "PROCEDURE": ("ROUTINE_NAME", "ROUTINES", "ROUTINE_TYPE = 'PROCEDURE' AND ROUTINE_SCHEMA"),
-        "TRIGGER": ("TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA"),
-        "EVENT": ("EVENT_NAME", "EVENTS", "EVENT_SCHEMA"),
-    }
-    found = []
-    for kind in KINDS:
-        column, table, condition = where[kind]
-        for name in server.names(column, table, f"{condition} = {literal(of)}"):
-            fields = server.sql(f"SHOW CREATE {kind} {quoted(name)}\\G", of)
-            text = _text(fields, kind)
-            if text is None:
-                raise trouble(
-                    server.work, "no-right",
-                    f"the {kind.lower()} {name} of {of} can't be read: {server.user} needs SHOW VIEW, TRIGGER and "
-                    "EVENT on it, and SELECT on mysql.proc",
-                )  # fmt: skip
-            mode = re.search(r"^\s*sql_mode: (.*)$", fields, re.MULTILINE)
-            found.append({"kind": kind, "name": name, "text": text, "mode": mode.group(1).strip() if mode else None})
-    return found
-
-
-def _text(fields: str, kind: str) -> Any:
-    """The order in an answer with a field a line; it may go over many lines, up to the next field."""
-    title = {"VIEW": "Create View", "FUNCTION": "Create Function", "PROCEDURE": "Create Procedure",
-             "TRIGGER": "SQL Original Statement", "EVENT": "Create Event"}[kind]  # fmt: skip
-    match = re.search(
-        rf"^\s*{title}: (.*?)\n\s*(?:character_set_client|Database Collation): ", fields, re.DOTALL | re.MULTILINE
-    )
-    return match.group(1) if match is not None and match.group(1) != "NULL" else None
+TRIES = 3
+LOCK_SECONDS = 4
+"""How long the tables are waited for, and whoever asks for them waits with us."""
 
 
 class Exchange:
     """One; ``moves`` are made in their order, so that the second may take the name that the first set free."""
 
-    def __init__(self, server: MariaDBServer) -> None:
-        self.server = server
+    def __init__(self, server: Any) -> None:
+        self.server: MariaDBServer = server
 
     def begin(self, moves: Iterable[Tuple[str, str]]) -> None:
-        """Write down what is to be done, unless that stands there from a try that was cut off; then do it."""
-        if self.server.read_state("exchange") is None:
-            there = {entry["name"]: entry["note"] for entry in self.server.databases()}
-            plan = [
-                {"from": old, "to": new, "note": there[old], "tables": self.server.base_tables(old),
-                 "others": definitions(self.server, old), "charset": self._charset(old)}
-                for old, new in moves if old in there
-            ]  # fmt: skip
-            for move in plan:
-                if not move["tables"]:
-                    raise trouble(
-                        self.server.work, "no-tables", f"{move['from']} has no table: it is no database of a site"
-                    )
-            self.server.write_state("exchange", plan)
-        self.finish()
+        """Write down what is to be done, then do it.
 
-    def finish(self) -> None:
-        """Do what is left of it."""
+        Raises:
+            Failed: ``in-use``, ``database-refused``: it can't be done, and all is as it was.
+        """
+        there = {entry["name"]: entry["note"] for entry in self.server.databases()}
+        remembered = self.server.read_state("definers") or {}
+        plan = []
+        for old, new in moves:
+            if old in there:
+                others = read_objects(self.server, old)
+                if new == self.server.name:
+                    others = of_the_site(self.server, others, remembered.get(old, {}))
+                plan.append({
+                    "from": old, "to": new, "note": there[old], "tables": self.server.base_tables(old),
+                    "others": others, "charset": self._charset(old),
+                })  # fmt: skip
+        if not plan or not plan[-1]["tables"]:
+            raise trouble(self.server.work, "no-tables", "there is no table in what is to be put in place")
+        self.server.write_state("exchange", plan)
+        try:
+            self._move(plan)
+        except Refused:
+            if self._left(plan) == [move["tables"] for move in plan]:
+                self._take_back(plan)
+            raise
+        self._finish(plan)
+
+    def resume(self) -> None:
+        """Deal with one that was cut off."""
         plan = self.server.read_state("exchange")
         if not plan:
             return
+        self.server.end_renaming()
+        left = self._left(plan)
+        if left == [move["tables"] for move in plan]:
+            self._take_back(plan)
+            return
+        if any(left):  # a server older than 10.6 may be cut off between two tables of one order
+            self._move(plan)
+        self._finish(plan)
+
+    def _left(self, plan: List[Answer]) -> List[List[str]]:
+        """The tables that didn't move yet, by move: what the first one fills was empty, what the last one empties
+        gets nothing."""
+        left = []
+        for move in plan:
+            last = move is plan[-1]
+            there = set(self.server.base_tables(move["from"] if last else move["to"]))
+            left.append([table for table in move["tables"] if (table in there) == last])
+        return left
+
+    def _move(self, plan: List[Answer]) -> None:
         for move in plan:
             self.server.sql("CREATE DATABASE IF NOT EXISTS {} {};".format(quoted(move["to"]), move["charset"]))
-        if not self._moved(plan):
-            self._take_away(plan)
-            self._rename(plan)
-        self._take_away(plan, old_only=True)
+        for move in plan:
+            drop_objects(self.server, move["from"], self._in_the_way(plan, move))
+        names = [
+            "{}.{} TO {}.{}".format(quoted(move["from"]), quoted(table), quoted(move["to"]), quoted(table))
+            for move, tables in zip(plan, self._left(plan))  # noqa: B905 - zip(strict=) came with Python 3.10
+            for table in tables
+        ]
+        for attempt in range(TRIES):
+            for move in plan:
+                self.server.end_connections(move["from"])
+            self.server.work.in_time()
+            try:
+                self.server.sql(f"RENAME TABLE {', '.join(names)};", within=60, lock_seconds=LOCK_SECONDS)
+                return
+            except Refused as error:
+                busy = "ERROR 1205" in str(error) or "ERROR 1213" in str(error)
+                if busy and attempt < TRIES - 1:
+                    continue
+                words = "; ".join(self.server.holders([move["from"] for move in plan])) or str(error)
+                raise trouble(
+                    self.server.work, "in-use" if busy else "database-refused",
+                    "the tables of {} can't be renamed: {}".format(plan[0]["from"], words if busy else error),
+                ) from None  # fmt: skip
+
+    @staticmethod
+    def _in_the_way(plan: List[Answer], move: Answer) -> List[Answer]:
+        """What keeps tables from moving: triggers of their own, and views where a table is to come."""
+        come = {table for other in plan if other["to"] == move["from"] for table in other["tables"]}
+        return [
+            one for one in move["others"] if one["kind"] == "TRIGGER" or one["kind"] == "VIEW" and one["name"] in come
+        ]
+
+    def _finish(self, plan: List[Answer]) -> None:
+        """Make again, where the tables are, what couldn't be renamed; what was emptied goes."""
+        for move in plan:
+            drop_objects(self.server, move["from"], [one for one in move["others"] if one["kind"] != "TRIGGER"])
         for move in plan:
             self.server.sql("ALTER DATABASE {} {};".format(quoted(move["to"]), move["charset"]))
             self.server.set_note(move["to"], move["note"])
-            self._make(move)
+            make_objects(self.server, move["to"], move["others"])
         for name in {move["from"] for move in plan} - {move["to"] for move in plan}:
-            if self.server.base_tables(name):
-                raise trouble(self.server.work, "not-so", f"{name} should be empty by now, and has tables")
-            self.server.sql(f"DROP DATABASE IF EXISTS {quoted(name)};")
+            self._drop_empty(name)
+        there = {entry["name"] for entry in self.server.databases()}
+        remembered = self.server.read_state("definers") or {}
+        for move in plan:
+            remembered[move["to"]] = {
+                "{} {}".format(one["kind"], one["name"]): one["definer"] for one in move["others"] if one["definer"]
+            }
+        self.server.write_state("definers", {
+            name: definers for name, definers in remembered.items() if name in there and name != self.server.name
+        })  # fmt: skip
         self.server.write_state("exchange", None)
 
-    def _moved(self, plan: List[Answer]) -> bool:
-        """Whether the tables are where they should be: what moved last is what its name has now."""
-        last = plan[-1]
-        return set(last["tables"]) <= set(self.server.base_tables(last["to"])) and not self.server.base_tables(
-            last["from"]
-        )
-
-    def _take_away(self, plan: List[Answer], old_only: bool = False) -> None:
-        """Drop what can't be renamed, where it was; what takes its name later is not yet there."""
+    def _take_back(self, plan: List[Answer]) -> None:
+        """No table moved: what was taken away is made again, and what was made for them goes."""
         for move in plan:
-            for one in move["others"]:
-                if old_only and one["kind"] == "TRIGGER":
-                    continue  # gone before, and one of this name may be made again by now
-                if not old_only and one["kind"] != "TRIGGER":
-                    continue  # only triggers keep tables from being renamed; the rest serves until then
-                name = f"{quoted(move['from'])}.{quoted(one['name'])}"
-                self.server.sql(f"DROP {one['kind']} IF EXISTS {name};")
+            make_objects(self.server, move["from"], self._in_the_way(plan, move))
+        for name in {move["to"] for move in plan} - {move["from"] for move in plan}:
+            self._drop_empty(name)
+        self.server.write_state("exchange", None)
 
-    def _rename(self, plan: List[Answer]) -> None:
-        names = [
-            f"{quoted(move['from'])}.{quoted(table)} TO {quoted(move['to'])}.{quoted(table)}"
-            for move in plan
-            for table in move["tables"]
-        ]
-        for attempt in range(TRIES):
-            stay = [said for move in plan for said in self.server.end_connections(move["from"])]
-            self.server.work.in_time()
-            try:
-                self.server.sql(f"RENAME TABLE {', '.join(names)};", within=60)
-                return
-            except Refused as error:
-                if "1205" not in str(error) or attempt == TRIES - 1:
-                    held = f"; in use by {'; '.join(stay)}" if stay else ""
-                    kind = "in-use" if "1205" in str(error) else "database-refused"
-                    raise trouble(self.server.work, kind, f"the tables can't be renamed: {error}{held}") from None
-
-    def _make(self, move: Answer) -> None:
-        """Make again what couldn't be renamed; what stands on what isn't there yet waits for the next round."""
-        left: List[Answer] = list(move["others"])
-        while left:
-            later: List[Answer] = []
-            words = ""
-            for one in left:
-                try:
-                    self._make_one(move["to"], one)
-                except Refused as error:
-                    words = str(error)
-                    later.append(one)
-            if len(later) == len(left):
-                named = ", ".join(f"{one['kind'].lower()} {one['name']}" for one in later)
-                raise trouble(self.server.work, "not-so", f"{named} can't be made again in {move['to']}: {words}")
-            left = later
-
-    def _make_one(self, of: str, one: Answer) -> None:
-        text = re.sub(r"^CREATE (?!OR REPLACE)", "CREATE OR REPLACE ", one["text"])
-        mode = f"SET SESSION sql_mode = {literal(one['mode'])};\n" if one["mode"] is not None else ""
-        try:
-            self.server.sql(f"{mode}DELIMITER //\n{text}\n//\n", of)
-        except Refused as error:
-            definer = DEFINER.search(text)
-            if "1227" not in str(error) or definer is None:
-                raise
-            # Only an account with SET USER may make it in another's name; then it is ours.
-            self.server.sql(f"{mode}DELIMITER //\n{text.replace(definer.group(1), '', 1)}\n//\n", of)
-            self.server.work.places.log(f"{one['kind'].lower()} {one['name']} of {of} is run as {self.server.user} now")
+    def _drop_empty(self, name: str) -> None:
+        if self.server.base_tables(name):
+            raise trouble(self.server.work, "not-so", f"{name} should be empty by now, and has tables")
+        self.server.sql(f"DROP DATABASE IF EXISTS {quoted(name)};")
 
     def _charset(self, of: str) -> str:
         rows = self.server.rows(

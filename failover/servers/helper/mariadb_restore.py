@@ -1,38 +1,41 @@
 """MariaDB 10.5 and later, filled from a backup: a dump, or a copy of a whole server by mariadb-backup.
 
 A dump is orders that somebody else wrote. They go through a client in its sandbox, which knows no commands of its own
-then, as a process that may start no other and write no file; and what would lead to another database is left out or
-refused, since one account has rights on what serves too (I7).
+then, as a process that may start no other and write no file, and as an account that has rights on nothing but the
+database that is to be filled.
 """
 
 import os
 import re
 import subprocess
-from typing import Callable, Dict, Iterable, Iterator, List, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
-from .client import Said, in_one_line
-from .core import Answer
+from .client import Client, Said, in_one_line, trouble
+from .core import Answer, Work
 from .engine import Disk, Down, Source, Unfit
-from .mariadb import MariaDBServer, literal, quoted, series
+from .mariadb import MariaDBServer, complaint, literal, quoted, series
 from .mariadb_exchange import Exchange
+from .mariadb_rights import Rights
+from .mariadb_text import Text
 from .scratch import Scratch
 
-DUMP_END = b"-- Dump completed"
-ELSEWHERE = re.compile(
-    rb"\s*(?:/\*M?!\d* ?)?(?:USE\b|(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|SCHEMA|USER|ROLE)\b"
-    rb"|GRANT\b|REVOKE\b|SET\s+(?:GLOBAL|@@GLOBAL|PASSWORD|ROLE|DEFAULT)\b|LOAD\s|FLUSH\b|RESET\b|CHANGE\s+MASTER|INSTALL\b|SHUTDOWN\b)",
-    re.IGNORECASE,
-)
-DEFINER = re.compile(rb" ?DEFINER ?= ?(`(?:[^`]|``)*`@`(?:[^`]|``)*`)")
 SPACE = ("No space left on device", "is full", "Disk full", "ERROR 1114", "ERROR 1021")
+ELSEWHERE = ("1044", "1142", "1143", "1227", "1370", "1410")
+"""What the server answers to an account that reaches for what it has no right to."""
+NO_FUNCTIONS = "1419"
 
 
 class MariaDB(MariaDBServer):
     """See :class:`Engine`."""
 
+    def __init__(self, work: Work, entry: Answer, client: Client) -> None:
+        super().__init__(work, entry, client)
+        self.rights = Rights(self)
+
     def preflight(self, source: Source) -> None:
         """See :class:`Engine`."""
         here, made_on = self.version(), str(source.record.get("server_version") or "")
+        self.rights.restorer()
         if source.format == "mariadb-backup":
             self._whole_server(made_on)
         elif "MariaDB" in made_on and series(made_on) > series(here):
@@ -63,13 +66,18 @@ class MariaDB(MariaDBServer):
 
     def restore(self, source: Source, into: str, disk: Disk, progress: Callable[..., None]) -> List[str]:
         """See :class:`Engine`."""
-        text = Text(self.name, self._may_name_others())
+        text = Text(self.name)
+        self.rights.lend(into)
         with open(source.path, "rb") as file:
             self._load(text.lines(self.client.lines(["gzip", "-dc"], file)), into, disk, progress)
-        return text.warnings(self.user)
+        for name in self.names("EVENT_NAME", "EVENTS", f"STATUS = 'ENABLED' AND EVENT_SCHEMA = {literal(into)}"):
+            self.sql(f"ALTER EVENT {quoted(into)}.{quoted(name)} DISABLE ON SLAVE;")
+        self.rights.take_back()
+        return text.warnings(self.owner)
 
     def _load(self, lines: Iterable[bytes], into: str, disk: Disk, progress: Callable[..., None]) -> None:
-        argv = [self.program("mariadb"), *self.place(), "--binary-mode", "--local-infile=0", "--batch"]
+        argv = [self.program("mariadb"), *self.place(self.restorer), "--binary-mode", "--comments", "--local-infile=0"]
+        argv.append("--batch")
         if "--sandbox" in self.client.run([self.program("mariadb"), "--no-defaults", "--help"]).out:
             argv.append("--sandbox")
         folder = self.data_folder()
@@ -85,23 +93,63 @@ class MariaDB(MariaDBServer):
     def _judge(self, said: Said) -> None:
         if said.code == 0:
             return
-        words = in_one_line(said.err) or f"it ended with {said.code}"
+        words, number = complaint(said.err)
+        words = words or f"it ended with {said.code}"
         if any(sign in said.err for sign in SPACE):
             raise Unfit("no-space", f"the database's disk is full: {words}")
         if "sandbox" in said.err:
             raise Unfit("hostile-backup", f"it holds a command for the client, which none has: {words}")
+        if number in ELSEWHERE:
+            raise Unfit("hostile-backup", f"it would change more than its database: {words}")
+        if number == NO_FUNCTIONS:
+            raise Unfit("no-right", f"set log_bin_trust_function_creators on this server: {words}")
         raise Unfit("bad-backup", f"mariadb: {words}")
 
-    def _may_name_others(self) -> bool:
-        """Whether the account may make views and routines that are run as another one."""
-        grants = self.sql("SHOW GRANTS;").splitlines()
-        return any(" ON *.* " in line and re.search(r"ALL PRIVILEGES|SET USER|SUPER", line) for line in grants)
+    def drop(self, of: str) -> None:
+        """See :class:`Engine`."""
+        super().drop(of)
+        self.rights.take_back()
+
+    # who may write --------------------------------------------------------------------------------------------------
+
+    def owner_account(self) -> Optional[str]:
+        """See :class:`Rights`."""
+        return self.rights.owner()
+
+    def read_only(self, of: str) -> bool:
+        """See :class:`Engine`."""
+        whole = self.sql("SELECT @@GLOBAL.read_only;").strip() not in ("0", "OFF")
+        return whole or not self.rights.writers(of)
+
+    def set_read_only(self, of: str, on: bool) -> None:
+        """See :class:`Engine`."""
+        if self.found(of) is None:
+            raise trouble(self.work, "no-database", f"there is no database {of}")
+        if on:
+            self.rights.close(of)
+        else:
+            self.rights.open()
+        stay = self.end_connections(of)  # rights on a schema count from the moment that it is chosen
+        if stay and on:
+            raise trouble(self.work, "in-use", f"{of} is read-only now, but {'; '.join(stay)} can still write")
+        if self.read_only(of) == on:
+            if not on:
+                self.rights.forget()
+            return
+        why = "whose rights are for more than this database: " + ", ".join(self.rights.writers(of)) if on else (
+            "the server's read_only is on, or no account was ever given rights on it"
+        )  # fmt: skip
+        raise trouble(self.work, "not-so", f"{of} still isn't {'read-only' if on else 'open to writes'}: {why}")
 
     # exchanging -----------------------------------------------------------------------------------------------------
 
     def unfinished(self) -> bool:
         """See :class:`Engine`."""
         return self.read_state("exchange") is not None
+
+    def resume(self) -> None:
+        """See :class:`Engine`."""
+        Exchange(self).resume()
 
     def exchange(self, moves: Iterable[Tuple[str, str]]) -> None:
         """See :class:`Engine`."""
@@ -173,7 +221,7 @@ class Copy(MariaDBServer):
     def __init__(self, original: MariaDBServer, socket: str) -> None:
         super().__init__(original.work, dict(original.entry, host=socket, user=ACCOUNT), original.client)
 
-    def place(self) -> List[str]:
+    def place(self, user: str = "") -> List[str]:
         """See :class:`MariaDBServer`."""
         return ["--no-defaults", f"--socket={self.host}", f"--user={self.user}", "--default-character-set=utf8mb4"]
 
@@ -183,56 +231,3 @@ class Copy(MariaDBServer):
             return os.path.exists(self.host) and bool(self.version())
         except Down:
             return False
-
-
-class Text:
-    """A dump on its way to the client, line by line: what leads elsewhere is kept out, the end is looked for."""
-
-    def __init__(self, name: str, may_name_others: bool) -> None:
-        self._names = {form.encode() for form in (name, quoted(name))}
-        self._may_name_others = may_name_others
-        self._ended = False
-        self._definers = 0
-
-    def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """What the client is to be given.
-
-        Raises:
-            Unfit: ``bad-backup``: it leads to other databases, or ends in the middle.
-        """
-        inside = False
-        for line in lines:
-            if line.startswith(b"INSERT INTO ") or inside:
-                # Data: one row a line, or all in one; only a string could look like an order, and it is none.
-                inside = not line.rstrip().endswith(b";")
-                yield line
-                continue
-            if ELSEWHERE.match(line):
-                self._own(line)
-                continue
-            if line.startswith(DUMP_END):
-                self._ended = True
-            if b"DEFINER" in line and not self._may_name_others:
-                line, count = DEFINER.subn(b"", line)
-                self._definers += count
-            yield line
-        if not self._ended:
-            raise Unfit("bad-backup", f"it ends in the middle: '{DUMP_END.decode()[3:]}' is missing")
-
-    def _own(self, line: bytes) -> None:
-        """Dumps of a database with its name begin by making and choosing it; that is left out, all else is refused."""
-        creates = rb"CREATE DATABASE (?:/\*!32312 IF NOT EXISTS ?\*/ )?(?:IF NOT EXISTS )?"
-        match = re.match(rb"\s*(?:" + creates + rb"|USE |/\*!\d+ DROP DATABASE IF EXISTS )([^\s;*]+)", line)
-        if match is None or match.group(1) not in self._names:
-            raise Unfit(
-                "hostile-backup",
-                f"it would change more than its database: {line[:80].decode('utf-8', 'replace').strip()}",
-            )
-
-    def warnings(self, user: str) -> List[str]:
-        """What is worth knowing of it."""
-        if not self._definers:
-            return []
-        return [
-            f"{self._definers} views, routines, triggers or events are run as {user} now, not as those who made them"
-        ]
