@@ -1,5 +1,6 @@
 """A database's client programs, run as a user who may do nothing else on this server, with the password in a file."""
 
+import fcntl
 import os
 import pwd
 import re
@@ -51,10 +52,16 @@ class Client:
                 raise Refused("no-user", f"there is no user {name} on this server; failover enroll makes it") from None
             self.user = found.pw_uid, found.pw_gid
         self.folder = f"{work.places.run}/database-{os.getpid()}"
-        self._sweep()
         os.makedirs(work.places.run, mode=0o755, exist_ok=True)
-        remove_tree(self.folder)
-        os.mkdir(self.folder, 0o700)
+        run = os.open(work.places.run, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(run, fcntl.LOCK_EX)  # nobody takes a folder for left that isn't locked yet
+            self._sweep()
+            os.mkdir(self.folder, 0o700)
+            self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        finally:
+            os.close(run)
         self.give(self.folder)
 
     def __enter__(self) -> "Client":
@@ -62,13 +69,25 @@ class Client:
 
     def __exit__(self, *_: Any) -> None:
         remove_tree(self.folder)
+        os.close(self._lock)
 
     def _sweep(self) -> None:
-        """Remove what killed workers left: passwords were in it."""
-        for name in os.listdir(self.work.places.run) if os.path.isdir(self.work.places.run) else []:
-            match = re.match(r"database-(\d+)\Z", name)
-            if match is not None and not os.path.exists(f"/proc/{match.group(1)}"):
-                remove_tree(f"{self.work.places.run}/{name}")
+        """Remove what killed workers left: passwords were in it. Whoever works still holds the lock on its own."""
+        for name in os.listdir(self.work.places.run):
+            if not re.match(r"database-\d+\Z", name):
+                continue
+            folder = f"{self.work.places.run}/{name}"
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                continue  # its worker ended well meanwhile
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+            remove_tree(folder)
 
     def give(self, path: str) -> None:
         """Make a path the user's."""
