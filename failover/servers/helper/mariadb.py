@@ -10,10 +10,11 @@ account ``USER_restore`` with the same password has no right at all: it is lent 
 import json
 import os
 import re
+import subprocess
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from .client import Client, in_one_line, trouble
+from .client import MOST_SAID, Client, end, in_one_line, trouble
 from .core import LONGEST_SECONDS, TOOL_SECONDS, Answer, Work, parse_json, put_file, sync_folder
 from .engine import NOTE, Down, Engine
 
@@ -90,19 +91,31 @@ class MariaDBServer(Engine):
             Failed, Refused: ``database-refused``, with its words.
         """
         within = self.work.left(within)
-        # Its own commands are off, all but DELIMITER, and comments in the texts of routines stay.
-        argv = [self.program("mariadb"), *self.place(user), "--batch", "--binary-mode", "--comments"]
-        argv += ["--skip-column-names", "--local-infile=0", *(["--raw"] if raw else [])]
-        wait = max(1, min(lock_seconds, int(within)))  # when we are gone, nothing of ours is to go on waiting for long
-        head = f"SET SESSION lock_wait_timeout = {wait}, sql_mode = 'NO_ENGINE_SUBSTITUTION';\n"
-        said = self.client.run([*argv, *([of] if of else [])], (head + orders).encode(), within=within + 6, alone=True)
-        if said.code == 0:
-            return said.out
-        words, code = complaint(said.err)
+        said = self.client.run(
+            [*self.argv(user), *(["--raw"] if raw else []), *([of] if of else [])],
+            (self.head(min(lock_seconds, int(within))) + orders).encode(), within=within + 6, alone=True,
+        )  # fmt: skip
+        if said.code:
+            raise self.failed(said.err)
+        return said.out
+
+    def argv(self, user: str = "") -> List[str]:
+        """The client's command line. Its own commands are off, all but DELIMITER; comments in routines stay."""
+        options = ["--batch", "--binary-mode", "--comments", "--skip-column-names", "--local-infile=0"]
+        return [self.program("mariadb"), *self.place(user), *options]
+
+    @staticmethod
+    def head(lock_seconds: int) -> str:
+        """Before all orders. When we are gone, nothing of ours is to go on waiting for long."""
+        return f"SET SESSION lock_wait_timeout = {max(1, lock_seconds)}, sql_mode = 'NO_ENGINE_SUBSTITUTION';\n"
+
+    def failed(self, said: str) -> Exception:
+        """What went wrong with orders, by what the client said."""
+        words, code = complaint(said)
         number = int(code or 0)
         if number in AWAY or 2000 <= number <= 2005 or not number and "connect" in words:
-            raise Down(words)
-        raise trouble(self.work, "database-refused", words)
+            return Down(words)
+        return trouble(self.work, "database-refused", words)
 
     def rows(self, columns: str, rest: str, of: str = "", within: float = TOOL_SECONDS) -> List[Answer]:
         """The rows of a query: ``name, expression, name, expression`` and what follows ``SELECT``."""
@@ -234,48 +247,77 @@ class MariaDBServer(Engine):
 
     def end_connections(self, of: str) -> List[str]:
         """See :class:`Engine`."""
-        where = (
-            f"FROM information_schema.PROCESSLIST WHERE DB = {literal(of)} AND ID <> CONNECTION_ID()"
-            " AND COMMAND NOT IN ('Binlog Dump', 'Daemon')"
-        )
-        return self._end(where)
+        return self._end(self._in([of]))
+
+    @staticmethod
+    def _in(of: List[str]) -> str:
+        names = ", ".join(map(literal, of))
+        return f"DB IN ({names}) AND COMMAND NOT IN ('Binlog Dump', 'Daemon')"
 
     def _end(self, where: str) -> List[str]:
         until = time.monotonic() + 2.0
-        found: List[Answer] = []
-        while time.monotonic() < until:
-            found = self.rows("'id', ID, 'user', USER, 'host', HOST", where)
-            if not found:
-                return []
-            for row in found:
-                try:
-                    self.sql("KILL CONNECTION {};".format(int(row["id"])))
-                except Exception as error:  # noqa: BLE001 - it ended by itself, or may not be ended, which shows below
-                    self.work.places.log(f"connection {row['id']}: {error}")
+        while True:
+            found = self._kill(where)
+            if not found or time.monotonic() > until:
+                return [NAMED.format(**row) for row in found]
             time.sleep(0.02)
-        return [NAMED.format(**row) for row in found]
+
+    def _kill(self, where: str) -> List[Answer]:
+        """Those that fit, told to end. What ended by itself meanwhile, or may not be ended, is passed over."""
+        found = self.rows(
+            "'id', ID, 'user', USER, 'host', HOST",
+            f"FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND {where} ORDER BY ID",
+        )
+        if found:
+            kills = " ".join("KILL CONNECTION {};".format(int(row["id"])) for row in found)
+            passed = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;"
+            self.sql(f"DELIMITER //\nBEGIN NOT ATOMIC {passed} {kills} END//\n")
+        return found
+
+    def insist(self, orders: str, of: List[str], lock_seconds: int) -> None:
+        """Carry out orders that need tables of these databases for themselves: whoever is in them is ended, and
+        ended anew until it is done. Others wait for a table behind us, so that it ends.
+
+        Raises:
+            Refused, Failed: as :meth:`sql`.
+        """
+        process = self.client.start(self.argv(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, alone=True)
+        try:
+            assert process.stdin is not None and process.stderr is not None  # noqa: S101, PT018 - asked for
+            try:
+                process.stdin.write((self.head(lock_seconds) + orders).encode())
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it ended early, and says why
+            while True:
+                self.work.in_time()
+                try:
+                    process.wait(0.1)
+                    break
+                except subprocess.TimeoutExpired:
+                    self._kill(self._in(of))
+            said = process.stderr.read(MOST_SAID).decode("utf-8", "replace")
+        finally:
+            end(process)
+        if process.returncode:
+            raise self.failed(said)
 
     def holders(self, of: List[str]) -> List[str]:
         """Who may keep tables of these databases from being renamed: those in them, and whoever has begun something.
 
         Others name the tables with their database, and in which database that is the server doesn't tell.
         """
-        names = ", ".join(map(literal, of))
+        begun = "ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX)"
         found = self.rows(
             "'id', ID, 'user', USER, 'host', HOST",
-            f"FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND (DB IN ({names})"
-            " OR ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))"
-            " AND COMMAND NOT IN ('Binlog Dump', 'Daemon') ORDER BY ID",
+            "FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND USER <> 'event_scheduler' AND"
+            f" ({begun} OR {self._in(of)}) ORDER BY ID",
         )
         return [NAMED.format(**row) for row in found]
 
     def end_renaming(self) -> None:
         """End what was asked for by one of us that was killed: the server goes on with it for a while."""
-        where = (
-            f"FROM information_schema.PROCESSLIST WHERE USER = {literal(self.user)} AND ID <> CONNECTION_ID()"
-            " AND INFO LIKE 'RENAME TABLE%'"
-        )
-        self._end(where)
+        self._end(f"USER = {literal(self.user)} AND INFO LIKE 'RENAME TABLE%'")
 
     def drop(self, of: str) -> None:
         """See :class:`Engine`."""

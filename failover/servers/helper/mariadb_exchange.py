@@ -10,10 +10,10 @@ from typing import Any, Iterable, List, Tuple
 from .client import trouble
 from .core import Answer, Refused
 from .mariadb import MariaDBServer, literal, quoted
-from .mariadb_objects import drop_objects, make_objects, of_the_site, read_objects
+from .mariadb_objects import dropping, make_objects, of_the_site, read_objects
 
 TRIES = 3
-LOCK_SECONDS = 4
+LOCK_SECONDS = 3
 """How long the tables are waited for, and whoever asks for them waits with us."""
 
 
@@ -79,28 +79,29 @@ class Exchange:
     def _move(self, plan: List[Answer]) -> None:
         for move in plan:
             self.server.sql("CREATE DATABASE IF NOT EXISTS {} {};".format(quoted(move["to"]), move["charset"]))
-        for move in plan:
-            drop_objects(self.server, move["from"], self._in_the_way(plan, move))
         names = [
             "{}.{} TO {}.{}".format(quoted(move["from"]), quoted(table), quoted(move["to"]), quoted(table))
             for move, tables in zip(plan, self._left(plan))  # noqa: B905 - zip(strict=) came with Python 3.10
             for table in tables
         ]
+        away = "".join(dropping(move["from"], self._in_the_way(plan, move)) for move in plan)
+        self._insist(plan, f"{away}RENAME TABLE {', '.join(names)};")
+
+    def _insist(self, plan: List[Answer], orders: str) -> None:
+        databases = [move["from"] for move in plan]
         for attempt in range(TRIES):
-            for move in plan:
-                self.server.end_connections(move["from"])
             self.server.work.in_time()
             try:
-                self.server.sql(f"RENAME TABLE {', '.join(names)};", within=60, lock_seconds=LOCK_SECONDS)
+                self.server.insist(orders, databases, LOCK_SECONDS)
                 return
             except Refused as error:
                 busy = "ERROR 1205" in str(error) or "ERROR 1213" in str(error)
                 if busy and attempt < TRIES - 1:
                     continue
-                words = "; ".join(self.server.holders([move["from"] for move in plan])) or str(error)
+                held = "; ".join(self.server.holders(databases)[:5]) if busy else ""
                 raise trouble(
-                    self.server.work, "in-use" if busy else "database-refused",
-                    "the tables of {} can't be renamed: {}".format(plan[0]["from"], words if busy else error),
+                    self.server.work, "in-use" if busy else error.kind,
+                    "the tables of {} can't be renamed: {}".format(plan[0]["from"], held or error),
                 ) from None  # fmt: skip
 
     @staticmethod
@@ -113,8 +114,12 @@ class Exchange:
 
     def _finish(self, plan: List[Answer]) -> None:
         """Make again, where the tables are, what couldn't be renamed; what was emptied goes."""
-        for move in plan:
-            drop_objects(self.server, move["from"], [one for one in move["others"] if one["kind"] != "TRIGGER"])
+        there = {entry["name"] for entry in self.server.databases()}
+        away = [
+            dropping(move["from"], [one for one in move["others"] if one["kind"] != "TRIGGER"])
+            for move in plan if move["from"] in there
+        ]  # fmt: skip
+        self.server.insist("".join(away), [move["from"] for move in plan], LOCK_SECONDS)
         for move in plan:
             self.server.sql("ALTER DATABASE {} {};".format(quoted(move["to"]), move["charset"]))
             self.server.set_note(move["to"], move["note"])

@@ -22,6 +22,8 @@ KINDS = {
     "EVENT": ("EVENTS", "EVENT_SCHEMA", "EVENT_NAME", 3),
 }
 """Where each is listed, and the column of ``SHOW CREATE`` that has its order; character set and collation follow."""
+MAKING_SECONDS = 3
+"""How long the table of a trigger is waited for: by then the site may use it again."""
 ACCOUNT = r"(?:`(?:[^`]|``)*`|[\w.%-]+)(?:@(?:`(?:[^`]|``)*`|[\w.%-]+))?"
 ORDER = re.compile(rf"CREATE (?:OR REPLACE )?(ALGORITHM=\w+ )?(?:DEFINER=({ACCOUNT}) )?(.*)\Z", re.DOTALL)
 ASLEEP, AWAKE = r"\1 DISABLE ON SLAVE", r"\1 ENABLE"
@@ -75,10 +77,9 @@ def _triggers(server: MariaDBServer, of: str) -> List[Answer]:
     ]  # fmt: skip
 
 
-def drop_objects(server: MariaDBServer, of: str, ones: Iterable[Answer]) -> None:
-    """Take them away; nothing happens where one isn't there."""
-    for one in ones if server.found(of) is not None else ():
-        server.sql("DROP {} IF EXISTS {}.{};".format(one["kind"], quoted(of), quoted(one["name"])))
+def dropping(of: str, ones: Iterable[Answer]) -> str:
+    """The orders that take them away; nothing happens where one isn't there."""
+    return "".join("DROP {} IF EXISTS {}.{};\n".format(one["kind"], quoted(of), quoted(one["name"])) for one in ones)
 
 
 def make_objects(server: MariaDBServer, of: str, ones: Iterable[Answer]) -> None:
@@ -124,8 +125,14 @@ def _order(server: MariaDBServer, of: str, one: Answer, rest: str, definer: Opti
     named = f"DEFINER={definer} " if definer else ""
     settings = {"collation_connection": one["collation"], "time_zone": one["zone"], "sql_mode": one["mode"]}
     orders = [f"SET SESSION {key} = {literal(value)};" for key, value in settings.items() if value is not None]
-    orders += [f"DELIMITER {mark}", "CREATE OR REPLACE {}{}{}".format(one["head"], named, rest), mark, ""]
-    server.sql("\n".join(orders), of)
+    orders += [
+        f"USE {quoted(of)};",
+        f"DELIMITER {mark}",
+        "CREATE OR REPLACE {}{}{}".format(one["head"], named, rest),
+        mark,
+        "",
+    ]
+    server.insist("\n".join(orders), [of], MAKING_SECONDS)
 
 
 def of_the_site(server: Any, ones: Iterable[Answer], remembered: Answer) -> List[Answer]:
