@@ -286,7 +286,7 @@ def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(maria: M
     inserting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO `big`%'"
     wait_for(lambda: maria.root(inserting) == "1")
     speaker.process.send_signal(signal.SIGKILL)
-    speaker.process.wait()
+    speaker.hang_up()
     ours = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER LIKE 'failover%'"
     wait_for(lambda: maria.root(ours) == "0", 10)
     notes = {entry["name"]: entry["note"] for entry in maria.ask()["databases"]}

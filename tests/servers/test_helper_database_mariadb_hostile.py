@@ -17,8 +17,8 @@ from tests.servers.databases_mariadb import INTO, MariaDB, error, nothing_left, 
 OTHER = "wcm__20261123t020000"
 
 ORDERS = {
-    "use": "USE wcm;\nDELETE FROM image;",
-    "use another": "USE `mysql`;",
+    "use": "USE `mysql`;",
+    "use one that served": "USE wcm__old_20261123t020000;",
     "drop database": "DROP DATABASE wcm;",
     "make an account": "CREATE USER evil@'%' IDENTIFIED BY 'x';",
     "grant": "GRANT ALL ON wcm.* TO wcm@localhost;",
@@ -48,10 +48,10 @@ ORDERS = {
 }  # fmt: skip
 
 
-def hostile(server: MariaDB, orders: str) -> str:
+def hostile(server: MariaDB, orders: str, **more: object) -> str:
     """A good dump with these orders before its last lines."""
     head, end, tail = server.dumped().rpartition("\n-- Dump completed")
-    return server.dump(day(24), text=f"{head}\n{orders}\n{end}{tail}")
+    return server.dump(day(24), text=f"{head}\n{orders}\n{end}{tail}", **more)
 
 
 @pytest.mark.parametrize("what", ORDERS)
@@ -68,6 +68,15 @@ def test_orders_that_lead_elsewhere_are_refused(maria: MariaDB, what: str) -> No
     maria.root(f"DROP DATABASE {OTHER}")
     nothing_left(maria)
     assert not Path("/tmp/failover-hostile").exists()
+
+
+def test_its_own_name_never_leads_to_what_serves(maria: MariaDB) -> None:
+    before = maria.content()
+    backup = hostile(maria, "USE wcm;\nDELETE FROM image;", tables={"page": 500, "image": 2000})
+    kind, words = error(restored(maria, backup))
+    assert (kind, "image has 0 rows instead of 2000" in words) == ("bad-backup", True), words
+    nothing_left(maria)
+    assert maria.content() == before
 
 
 @pytest.mark.parametrize("orders", [
