@@ -128,7 +128,9 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
     return failed
 
 
-NOT_ITS_FAULT = frozenset({"no-space", "past-deadline", "other-boot", "busy", "stale-token", "database-down"})
+SERVER_LACKS = frozenset({"no-account", "no-right", "no-password", "no-user"})
+"""What a restore can fail of on this server, whichever backup it is: somebody has to see to the server first."""
+NOT_ITS_FAULT = SERVER_LACKS | {"no-space", "past-deadline", "other-boot", "busy", "stale-token", "database-down"}
 """What a restore can fail of that says nothing of the backup."""
 _MOST_UNKNOWN = 3
 """Once may be the line, twice a crash of the monitor; a third time the backup itself may bring the server down."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from failover.backups import Backup
 from failover.errors import Refused, StepRefused
 from failover.model import RunKind, format_span
-from failover.recover.catalogue import NOT_ITS_FAULT, Found, Pick, failed_in_this_run, find, look_at, pick
+from failover.recover.catalogue import NOT_ITS_FAULT, SERVER_LACKS, Found, Pick, failed_in_this_run, find, look_at, pick
 from failover.recover.databases import Database, Seen, Shadow, moment_of, shadow_name
 from failover.recover.outcome import Outcome
 from failover.recover.scene import Scene
@@ -89,6 +89,8 @@ def restore(
             return None
         if outcome.result in ("unreachable", "unknown") or outcome.kind in ("past-deadline", "other-boot", "busy"):
             return None
+        if outcome.kind in SERVER_LACKS:
+            raise StepRefused(f"nothing can be restored on {server}: {outcome.sentence}")
         if outcome.kind == "no-space" and not (yield from _make_room(scene, server, database, now, outcome)):
             return None
     raise StepRefused(f"{_TRIES} backups in a row couldn't be restored on {server}")

@@ -182,6 +182,20 @@ def test_a_disk_that_is_full_at_sixty_percent_moves_nothing(bureau: DatabaseBure
     assert set(bureau.databases("db-backup")) == {"wcm"}
 
 
+def test_what_a_server_lacks_is_said_once_and_held_against_no_backup(bureau: DatabaseBureau) -> None:
+    bureau.backup(at_hours=-1)
+    bureau.world.hosts["db-backup"].db_account = False
+    bureau.fail()
+    run = bureau.recover()
+    assert run.state is RunState.UNDONE
+    assert "nothing can be restored on db-backup: the account failover_restore can't log in" in run.reason
+    assert changes(run).count("db-backup restored") == 1
+    bureau.world.hosts["db-backup"].db_account = True
+    again = bureau.recover()
+    assert again.state is RunState.DONE, again.reason
+    assert "not used" not in str(bureau.journal.events(run=again.number)), "the newest is used, as if nothing had been"
+
+
 # ahead of time ---------------------------------------------------------------------------------------------------
 
 

@@ -137,6 +137,8 @@ class ToyDatabases:
             if there.note == backup.id:
                 return {"into": into, "bytes": there.bytes, "rows": 0, "seconds": 0.0, "warnings": []}
             raise Refused(self._name, "exists", f"{into} is there already")
+        if not self.host.db_account:
+            raise Refused(self._name, "no-account", "the account failover_restore can't log in")
         if backup.fault in ("truncated", "empty"):
             raise Refused(self._name, "unsound", f"{backup.id} is {backup.fault}")
         seconds = BYTES_A_ROW * sum(backup.tables.values()) / BYTES_A_SECOND

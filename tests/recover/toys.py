@@ -66,6 +66,7 @@ class Host:
     databases: dict[str, Db] = field(default_factory=dict)
     db_version: str = "15.20"
     db_room: int = 10**12
+    db_account: bool = True
     backups: dict[str, dict[str, Backup]] = field(default_factory=dict)
 
     def runs(self, unit: str) -> bool:

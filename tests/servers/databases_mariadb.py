@@ -104,6 +104,7 @@ class MariaDB(Server):
         for name in self.databases():
             self.root(f"DROP DATABASE `{name}`")
         self.root("CREATE DATABASE wcm CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci COMMENT 'the bureau''s'")
+        self.root("GRANT ALL ON wcm.* TO wcm@localhost; REVOKE INSERT ON wcm.* FROM report@localhost")
         self.sql(CONTENT)
         for name in self.root("SELECT Db FROM mysql.db WHERE User = 'failover_restore'").split():
             self.root(f"REVOKE ALL ON `{name}`.* FROM failover_restore@localhost".replace("\\\\", "\\"))

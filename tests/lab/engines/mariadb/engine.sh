@@ -25,10 +25,14 @@ prepare() {
     for place in "'10.77.0.3_'" "'127.0.0.1'" "'localhost'"; do
         sql "$1" <<-END
 			create user failover@$place identified by '$(cat "$here/failover-password")';
-			grant all on wcm.* to failover@$place;
-			grant all on \`wcm\\_\\_%\`.* to failover@$place;
-			-- to see and end the WCM's connections, to dump in one snapshot, and to keep others from writing
-			grant process, reload, connection admin, read_only admin, binlog monitor, set user on *.* to failover@$place;
+			create user failover_restore@$place identified by '$(cat "$here/failover-password")';
+			grant all on wcm.* to failover@$place with grant option;
+			grant all on \`wcm\\_\\_%\`.* to failover@$place with grant option;
+			-- to see who may write, to see and end the WCM's connections, and to dump in one snapshot
+			grant select on mysql.db to failover@$place;
+			grant select on mysql.proc to failover@$place;
+			grant select (user, host, insert_priv, update_priv, delete_priv) on mysql.user to failover@$place;
+			grant process, reload, connection admin, binlog monitor, set user on *.* to failover@$place;
 		END
     done
 }
