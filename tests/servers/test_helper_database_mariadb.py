@@ -120,6 +120,17 @@ def test_its_events_sleep_beside_what_serves(maria: MariaDB, form: str) -> None:
     assert maria.root(states.format(INTO)) == "beat\tSLAVESIDE_DISABLED\nnever\tDISABLED"
 
 
+def test_its_events_do_nothing_while_it_is_restored(maria: MariaDB) -> None:
+    sly = "create event sly on schedule every 1 second do insert into log (what) values ('sly');\n"
+    text = maria.dumped().replace("\n-- Dump completed", f"\nDO SLEEP(2.5);\n{sly}\n-- Dump completed")
+    maria.root("SET GLOBAL event_scheduler = ON")
+    assert "result" in restored(maria, maria.dump(day(24), text=text))
+    beats = maria.root("SELECT what FROM log", INTO)
+    assert "beat" not in beats
+    time.sleep(1.5)
+    assert maria.root("SELECT what FROM log", INTO) == beats, "nor does one that is written otherwise afterwards"
+
+
 @pytest.mark.parametrize("form", ["plain.gz", "mariadb-backup"])
 def test_a_backup_that_only_root_can_read_is_restored(maria: MariaDB, form: str) -> None:
     backup = maria.dump(day(24), form)

@@ -242,7 +242,7 @@ def test_one_that_is_killed_while_it_waits_for_the_tables_moves_nothing_later(ma
         assert "page_added" not in maria.root("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS"), "taken away"
         speaker.process.kill()
         speaker.hang_up()
-    assert "result" in maria.change("dropped", into="wcm__20200101t000000"), "anything else that is asked"
+        assert "result" in maria.change("dropped", into="wcm__20200101t000000"), "anything else that is asked"
     assert maria.content() == served
     assert maria.databases() == {"wcm", INTO}
     assert "result" in maria.change("swapped", into=INTO, keep=KEEP)
