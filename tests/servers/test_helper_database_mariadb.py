@@ -129,6 +129,8 @@ def test_its_events_do_nothing_while_it_is_restored(maria: MariaDB) -> None:
     assert "beat" not in beats
     time.sleep(1.5)
     assert maria.root("SELECT what FROM log", INTO) == beats, "nor does one that is written otherwise afterwards"
+    awake = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() AND STATUS = 'ENABLED'"
+    assert maria.root(awake, INTO) == ""
 
 
 @pytest.mark.parametrize("form", ["plain.gz", "mariadb-backup"])

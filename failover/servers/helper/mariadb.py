@@ -295,7 +295,7 @@ class MariaDBServer(Engine):
                     process.wait(0.1)
                     break
                 except subprocess.TimeoutExpired:
-                    self._kill(self._in(of))
+                    self._kill(f"{self._in(of)} AND USER <> {literal(self.user)}")  # we are in them ourselves
             said = process.stderr.read(MOST_SAID).decode("utf-8", "replace")
         finally:
             end(process)
