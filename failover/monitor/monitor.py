@@ -240,7 +240,7 @@ class Monitor:
         self._note_run(event)
         self.backups.heard(event)
         if event.kind == "role.moved":
-            self._look_anew(str(event.data["role"]))
+            self._look_anew(str(event.data["role"]), moved=True)
         if event.kind == "run.ended":
             self._run_ended(event)
         if event.kind in ("backup.made", "backup.verified"):
@@ -262,7 +262,7 @@ class Monitor:
                 self.standbys.look_soon(run.old)
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
             if healed and run.role and self.view.holders.get(run.role) == run.old:
-                self._look_anew(run.role)
+                self._look_anew(run.role, moved=False)
         self.backups.look_soon()
         self.readiness.ask_soon()
         for name in self.world.servers:
@@ -271,10 +271,12 @@ class Monitor:
     def _judge_addresses(self) -> None:
         self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now(), self._moved_at)
 
-    def _look_anew(self, role: str) -> None:
+    def _look_anew(self, role: str, *, moved: bool) -> None:
         """What was seen of the role was seen of another server, or before it was healed where it is.
 
         And what depends on it failed for that: whether it still does is to be seen, before it is moved or called for.
+        What came and went on the server that was left says nothing of the new one; how often a plan may move by itself
+        is its cool-down's business.
         """
         plan = self.setup.plan_of_role(role)
         condition = self.setup.plans[plan].condition if plan else None
@@ -284,7 +286,9 @@ class Monitor:
             if name in its or its & set(probe.depends_on):
                 before, now = self.healths[name], self._now()
                 fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
-                self.healths[name] = replace(fresh, turns=before.turns, flapping=before.flapping)
+                if not moved:
+                    fresh = replace(fresh, turns=before.turns, flapping=before.flapping)
+                self.healths[name] = fresh
                 self.looks.soon(name)
                 for symptom, other in self.setup.checks.items():
                     if name in other.depends_on:
