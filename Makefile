@@ -9,11 +9,12 @@ export RUFF_CACHE_DIR := $(FAILOVER_CACHE)/ruff
 export MYPY_CACHE_DIR := $(FAILOVER_CACHE)/mypy
 
 LAB_PACKAGES := mmdebstrap rsync openssh-client openssh-server openssh-sftp-server iproute2 nftables util-linux nginx-light prometheus sudo
+CONTAINER_PACKAGES := docker.io iptables iproute2 util-linux mmdebstrap dpkg-dev
 TEST_PACKAGES := $(LAB_PACKAGES) postgresql mariadb-server mariadb-backup restic
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab-packages test-packages demo test check bench lab lock clean
+.PHONY: help install lab-packages test-packages demo test check bench lab containers lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,10 @@ demo: install lab-packages ## builds the lab, fails the web server, watches the 
 
 lab: install lab-packages ## a lab of real hosts to play in
 	$(BIN)/python -m tests.lab
+
+containers: install ## starts docker-compose.yml in an engine of its own, plays the three recoveries, takes all down
+	@tests/install-packages $(CONTAINER_PACKAGES)
+	$(BIN)/python -m tests.containers
 
 test: install test-packages ## every test
 	$(BIN)/python -m pytest -o cache_dir=$(FAILOVER_CACHE)/pytest $(ARGS)

@@ -1,93 +1,120 @@
-"""Starts docker-compose.yml in an engine of its own, without a registry, and plays the recoveries in it."""
+"""Starts docker-compose.yml in an engine of its own, without a registry, and plays the three recoveries in it."""
 
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from tests.containers.bureau import Bureau, outages
+from rich.console import Console
+from rich.table import Table
+
+from failover.model import format_span
+from tests.containers.bureau import Bureau
 from tests.containers.engine import Engine
 from tests.containers.images import provide
+from tests.containers.play import WITHIN_SECONDS, Markers, Play, Played, watch
 from tests.lab.errors import LabError, LabUnavailable
 from tests.lab.layers import cache
 
-WITHIN_SECONDS = 120
+
+def killed(server: str, unit: str) -> Callable[[Bureau], object]:
+    """Every process of a unit ends at once."""
+    return lambda bureau: bureau.on(server, "systemctl", "kill", "--signal=KILL", unit)
 
 
-@dataclass(frozen=True)
-class Play:
-    """Something that happens, and what is to become of it."""
-
-    what: str
-    role: str
-    old: str
-    new: str
-    kind: str
-    do: Callable[[Bureau], object]
+def started(server: str, unit: str) -> Callable[[Bureau], object]:
+    """A person starts it again."""
+    return lambda bureau: bureau.on(server, "sh", "-c", f"systemctl reset-failed {unit}; systemctl start {unit}")
 
 
+def switched(role: str) -> Callable[[Bureau], object]:
+    """A person fails back."""
+    return lambda bureau: bureau.cli("switch", role, "--yes", timeout=WITHIN_SECONDS)
+
+
+DATABASE = "postgresql@15-main"
 PLAYS = (
-    Play(
-        "nginx on web is killed", "web", "web", "web-backup", "recover",
-        lambda bureau: bureau.on("web", "systemctl", "kill", "--signal=KILL", "nginx"),
-    ),
-    Play(
-        "failover switch web", "web", "web-backup", "web", "switch",
-        lambda bureau: bureau.cli("switch", "web", "--yes", timeout=WITHIN_SECONDS),
-    ),
+    Play("nginx on web is killed", "web", "web", "web-backup", "recover", killed("web", "nginx"),
+         started("web", "nginx")),
+    Play("failover switch web", "web", "web-backup", "web", "switch", switched("web")),
+    Play("the WCM is killed", "wcm", "wcm", "wcm-backup", "recover", killed("wcm", "wcm")),
+    Play("failover switch wcm", "wcm", "wcm-backup", "wcm", "switch", switched("wcm")),
+    Play("the database is killed", "database", "db", "db-backup", "recover", killed("db", DATABASE),
+         started("db", DATABASE), loses=True),
+    Play("failover switch database", "database", "db-backup", "db", "switch", switched("database")),
 )  # fmt: skip
 
 
 def main() -> int:
-    """Exit code 0 only if every recovery was whole."""
+    """Exit code 0 only if every recovery and every way back was whole."""
+    console = Console(width=118, highlight=False)
     began = time.monotonic()
 
     def say(text: str) -> None:
-        print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
+        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {text}")
 
-    bad = 0
     try:
         with Engine(cache().parent / "containers") as engine:
-            say("the engine runs; it has no way out")
+            say("a container engine of its own runs; it has no way out")
             provide(engine)
-            say("base images are there; docker compose build, up --wait")
+            say("the base images are there; docker compose build, up --wait")
             with Bureau(engine) as bureau:
-                say(f"up: {', '.join(sorted(bureau.compose('ps', '--services').out.split()))}")
-                for play in PLAYS:
-                    bureau.ready(play.role)
-                    say(play.what)
-                    bad += not watch(bureau, play, say)
+                say(f"up: {' '.join(sorted(bureau.compose('ps', '--services').out.split()))}")
+                played = show(bureau, say)
     except LabUnavailable as error:
-        print(error)
+        console.print(str(error), style="red")
         return 1
     say("everything is down")
-    return 1 if bad else 0
+    tables(console, played)
+    faults = [f"{one.play.what}: {fault}" for one in played for fault in one.faults]
+    for fault in faults:
+        console.print(fault, style="red")
+    if not faults:
+        console.print("every recovery was whole", style="green")
+    return 1 if faults else 0
 
 
-def watch(bureau: Bureau, play: Play, say: Callable[[str], None]) -> bool:
-    """Let it happen, and say what came of it; whether that was right."""
-    since = datetime.now(UTC)
-    last = max((int(run["number"]) for run in bureau.runs(play.kind)), default=0)
-    play.do(bureau)
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        newest = next(iter(bureau.runs(play.kind)), None)
-        if newest and int(newest["number"]) > last and newest["state"] != "running":
-            break
-        time.sleep(0.5)
-    else:
-        raise LabError(f"no {play.kind} run ended within {WITHIN_SECONDS} s: {bureau.status()}")
-    time.sleep(1)
-    holder, lines = bureau.holder(play.role), bureau.seen(since)
-    lost = sum(outages(lines))
-    for line in [*bureau.cli("runs", "show", str(newest["number"])).out.splitlines(), *lines]:
-        say(f"    {line}")
-    say(f"  {play.role} is held by {holder}; the visitor was without a page for {lost:.1f} s")
-    if play.role == "web" and play.kind == "recover":
-        bureau.on(play.old, "systemctl", "start", "nginx")
-    bureau.cli("ack", play.role, "--why", "the play goes on")
-    return holder == play.new and newest["state"] == "done"
+def show(bureau: Bureau, say: Callable[[str], None]) -> list[Played]:
+    """Let everything happen, one after another."""
+    played = []
+    try:
+        bureau.well()
+        say("all is well: every server enrolled, every plan would work now; visitors and editors are at work")
+        markers = Markers(bureau)
+        for play in PLAYS:
+            say(play.what)
+            played.append(watch(bureau, play, markers))
+            say(f"  {play.role} is held by {play.new}, all is well again")
+    except LabError:
+        say(f"containers say:\n{bureau.logs()}")
+        raise
+    return played
+
+
+def tables(console: Console, played: list[Played]) -> None:
+    """What each failure cost, and where its time went."""
+    costs = Table(title="what it cost", title_justify="left")
+    for column in ("", "role from", "detected after", "without the page", "without /query/", "published, then lost"):
+        costs.add_column(column, justify="left" if column in ("", "role from") else "right")
+    for one in played:
+        costs.add_row(
+            one.play.what,
+            f"{one.play.old} → {one.play.new}",
+            "–" if one.detected_seconds is None else format_span(one.detected_seconds),
+            format_span(one.page_seconds),
+            format_span(one.query_seconds),
+            f"{one.lost} of {one.published}",
+            style="red" if one.faults else "",
+        )
+    console.print(costs)
+    times = Table(title="where the time of each run went", title_justify="left")
+    times.add_column("")
+    times.add_column("step")
+    times.add_column("time", justify="right")
+    for one in played:
+        for number, (title, seconds) in enumerate(one.steps):
+            times.add_row(one.play.what if number == 0 else "", title, format_span(seconds))
+        times.add_section()
+    console.print(times)
 
 
 if __name__ == "__main__":

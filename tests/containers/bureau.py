@@ -1,7 +1,6 @@
 """The bureau of docker-compose.yml, started as a person would start it, and asked what a person would ask."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -9,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from tests.containers.engine import Engine
+from tests.e2e.bureau import short
+from tests.e2e.town import all_well
 from tests.lab.commands import Done
 from tests.lab.errors import LabError, LabTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD_SECONDS = 900
-UP_SECONDS = 300
+BUILD_SECONDS = 1800
+UP_SECONDS = 600
+WELL_SECONDS = 300
+PROOFS = "select text from bureau_marker where source = 'proof' order by id"
+HAS_WCM = "select 1 from pg_database where datname = 'wcm'"
 
 Status = dict[str, Any]
+Run = dict[str, Any]
 
 
 class Bureau:
-    """In a ``with`` block: built, up and ready; down with its volumes at the end."""
+    """In a ``with`` block: built and up; down with its volumes at the end."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -45,6 +50,8 @@ class Bureau:
         """Run a command in a container, as root."""
         return self.compose("exec", "-T", service, *argv, check=check, timeout=timeout)
 
+    # the daemon's word --------------------------------------------------------------------------------------
+
     def cli(self, *words: str, check: bool = True, timeout: float = 60) -> Done:
         """The ``failover`` command."""
         return self.on("failover", "failover", *words, check=check, timeout=timeout)
@@ -60,44 +67,72 @@ class Bureau:
     def until(self, what: str, seen: Callable[[Status], Any], within: float) -> Status:
         """Ask for the status until ``seen`` likes it; bounded."""
         deadline = time.monotonic() + within
-        status: Status = {}
-        while time.monotonic() < deadline:
+        while True:
             status = self.status()
             if seen(status):
                 return status
+            if time.monotonic() > deadline:
+                raise LabTimeout(f"not {what} within {within} s:\n{short(status)}")
             time.sleep(0.5)
-        said = json.dumps({key: status.get(key) for key in ("roles", "plans", "servers")}, ensure_ascii=False, indent=1)
-        raise LabTimeout(f"not {what} within {within} s: {said}")
 
-    def ready(self, plan: str, within: float = 90) -> None:
-        """Wait until every server is reachable, and the plan would work."""
-        self.until(
-            f"ready ({plan})",
-            lambda status: (
-                all(one["state"] == "reachable" for one in status["servers"])
-                and all(one["ready"] and one["action"] == "nothing" for one in status["plans"] if one["name"] == plan)
-            ),
-            within,
-        )
+    def well(self, within: float = WELL_SECONDS) -> None:
+        """Wait until all is as on a quiet day, and every plan would work."""
+        self.until("well", all_well, within)
 
-    def runs(self, kind: str) -> list[dict[str, Any]]:
+    def runs(self, kind: str) -> list[Run]:
         """Runs of a kind, the newest first."""
-        runs: list[dict[str, Any]] = json.loads(self.cli("runs", "-o", "json").out)["runs"]
+        runs: list[Run] = json.loads(self.cli("runs", "--limit", "1000", "-o", "json").out)["runs"]
         return sorted((run for run in runs if run["kind"] == kind), key=lambda run: -int(run["number"]))
 
+    def ended(self, kind: str, after: int, within: float) -> Run:
+        """The first run of a kind after run ``after``, with its steps, when it has come to an end or waits for people.
+
+        Raises:
+            LabTimeout: there was none within so many seconds.
+        """
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            found = [run for run in self.runs(kind) if int(run["number"]) > after]
+            if found and found[-1]["state"] != "running":
+                run: Run = json.loads(self.cli("runs", "show", str(found[-1]["number"]), "-o", "json").out)
+                return run
+            time.sleep(0.5)
+        raise LabTimeout(f"no {kind} run ended within {within} s:\n{short(self.status())}")
+
     def holder(self, role: str) -> str:
-        """Who has a role, by the daemon's word."""
+        """Who has a role."""
         return next(str(row["holder"]) for row in self.status()["roles"] if row["name"] == role)
 
-    def seen(self, since: datetime) -> list[str]:
+    # what others see, no failover has a word in it -----------------------------------------------------------
+
+    def publish(self, wcm: str) -> str:
+        """Publish a new marker through the WCM on this server; the marker."""
+        return self.on(wcm, "/usr/local/sbin/wcm-proof").out.strip()
+
+    def markers(self, server: str) -> list[str]:
+        """The markers in the database of this server, the oldest first; none where it has no database of that name."""
+        return self._sql(server, "wcm", PROOFS) if self._sql(server, "postgres", HAS_WCM) else []
+
+    def page(self, path: str) -> str:
+        """A page of the site as visitors get it; empty if they don't."""
+        return self.on("failover", "curl", "-fsS", "-m", "5", f"http://10.77.0.100{path}", check=False).out
+
+    def seen(self, since: datetime | None = None) -> list[str]:
         """What the visitor has said since then, a line for each change."""
-        return self.compose("logs", "--no-log-prefix", "--since", since.isoformat(), "visitor").out.splitlines()
+        return self._said("visitor", since)
+
+    def heard(self, since: datetime) -> str:
+        """What the one on duty has been told since then."""
+        return "\n".join(self._said("phone", since))
 
     def logs(self) -> str:
         """The end of what every container says, for an error."""
         return self.compose("ps", "--all", check=False).out + self.compose("logs", "--tail", "30", check=False).out
 
+    def _said(self, service: str, since: datetime | None) -> list[str]:
+        when = ["--since", since.isoformat()] if since else []
+        return self.compose("logs", "--no-log-prefix", *when, service).out.splitlines()
 
-def outages(lines: list[str]) -> list[float]:
-    """How long the visitor had no page, each time, in seconds."""
-    return [float(found[1]) for line in lines if (found := re.search(r"\(for ([\d.]+) s before: (?!200 )", line))]
+    def _sql(self, server: str, database: str, query: str) -> list[str]:
+        psql = ["psql", "-XAtqv", "ON_ERROR_STOP=1", "-c", query, database]
+        return self.on(server, "runuser", "-u", "postgres", "--", *psql).out.splitlines()

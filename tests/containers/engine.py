@@ -10,13 +10,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.containers.compose import COMPOSE, configure
 from tests.lab.commands import Done
 from tests.lab.errors import LabError, LabTimeout, LabUnavailable
 
 LIFE_SECONDS = 3600
 UP_SECONDS = 30
 
-#: Debian packages by the program that is called.
+#: Debian packages by the program that is called; the Makefile installs them.
 PROGRAMS = {
     "dockerd": "docker.io",
     "containerd": "containerd",
@@ -57,9 +58,9 @@ def missing() -> list[str]:
     if sys.platform != "linux" or os.geteuid() != 0:
         return ["a container engine of its own needs Linux and root"]
     if absent := sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)}):
-        found.append(f"apt-get install --no-install-recommends {' '.join(absent)}")
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=20, check=False).returncode:
-        found.append("`docker compose` is missing: put the plugin into ~/.docker/cli-plugins")
+        found.append(f"`make containers` installs what is missing: {', '.join(absent)}")
+    if not COMPOSE.exists():
+        found.append("Compose is missing: `make install` installs what requirements.lock holds")
     if "overlay" not in Path("/proc/filesystems").read_text():
         found.append("overlayfs is missing (modprobe overlay)")
     return found
@@ -83,6 +84,7 @@ class Engine:
         self._life_seconds = life_seconds
         self._group = f"failover-containers-{os.getpid()}"
         self._run = Path(tempfile.mkdtemp(prefix="failover-containers-"))
+        configure(self._run / "config")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Engine":
@@ -113,7 +115,8 @@ class Engine:
     @property
     def environment(self) -> dict[str, str]:
         """What makes `docker` talk to this engine."""
-        return {**os.environ, "DOCKER_HOST": f"unix://{self._run}/docker.sock", "DOCKER_BUILDKIT": "0"}
+        ours = {"DOCKER_HOST": f"unix://{self._run}/docker.sock", "DOCKER_CONFIG": f"{self._run}/config"}
+        return {**os.environ, **ours, "DOCKER_BUILDKIT": "0"}
 
     def run(self, *words: str, check: bool = True, timeout: float = 60, stdin: Path | None = None) -> Done:
         """Run ``docker WORDS``.

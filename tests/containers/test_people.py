@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.containers.bureau import outages
+from tests.containers.people import outages, sees_well
 
 PEOPLE = Path(__file__).resolve().parents[2] / "docker/people"
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """A web server that says its name."""
+    """A web server that says its name, and has no database."""
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(200 if self.path == "/" else 502)
         self.send_header("X-Served-By", "web")
         self.send_header("Content-Length", "3")
         self.end_headers()
@@ -75,7 +75,7 @@ def free_port() -> int:
 
 def test_the_visitor_says_who_serves_and_how_long_nobody_did() -> None:
     port = free_port()
-    with person("visitor.py", f"127.0.0.1:{port}") as said:
+    with person("visitor.py", f"127.0.0.1:{port}/") as said:
         await_until(lambda: any("no page" in line for line in said))
         with page(port):
             await_until(lambda: any("200 OK from web" in line for line in said))
@@ -83,14 +83,28 @@ def test_the_visitor_says_who_serves_and_how_long_nobody_did() -> None:
         time.sleep(0.3)
         with page(port):
             await_until(lambda: len(said) == 4)
-    lost = outages(said)
+    lost = outages(said, "/")
     assert len(lost) == 2, said
     assert 0.3 <= lost[1] < 5
 
 
+def test_the_visitor_tells_the_outage_of_one_page_from_that_of_another() -> None:
+    port = free_port()
+    with person("visitor.py", f"127.0.0.1:{port}/", f"127.0.0.1:{port}/query/") as said:
+        await_until(lambda: len(said) == 2)
+        with page(port):
+            await_until(lambda: len(said) == 4)
+            assert sees_well(said, "/")
+            assert not sees_well(said, "/query/")
+        await_until(lambda: len(said) == 6)
+        assert not sees_well(said, "/")
+    assert len(outages(said, "/")) == 1, said
+    assert len(outages(said, "/query/")) == 2, "no page, then one that is none"
+
+
 def test_the_visitor_passes_a_browser_on_and_outlives_a_site_that_is_gone() -> None:
     port, ours = free_port(), free_port()
-    with person("visitor.py", f"127.0.0.1:{port}", f"{ours}=127.0.0.1:{port}") as said:
+    with person("visitor.py", f"127.0.0.1:{port}/", f"{ours}=127.0.0.1:{port}") as said:
         await_until(lambda: said)
         assert not asks(ours)
         with page(port):
