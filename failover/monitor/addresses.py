@@ -37,6 +37,8 @@ class AddressNow:
     held_by: tuple[str, ...]
     place: Place
     reason: str
+    at_large: bool = False
+    """Whether the role's other server is heard and nothing keeps it from answering: nobody ever parked it."""
 
     @property
     def drift(self) -> bool:
@@ -83,6 +85,7 @@ def _judge_one(
     held_by = tuple(server for server, seen in fresh.items() if ip in seen.held)
     strangers = [server for server in held_by if server != holder]
     other = setup.roles[role].other(holder)
+    at_large = other in fresh and ip not in fresh[other].parked
     if strangers and holder in held_by:
         place, reason = Place.TWICE, f"{' and '.join(held_by)} hold it at once; {holder} should alone"
     elif strangers:
@@ -92,11 +95,11 @@ def _judge_one(
         place, reason = Place.UNKNOWN, _not_heard(holder, seen)
     elif holder not in held_by:
         place, reason = Place.MISSING, f"{holder} should hold it and doesn't, nor does anybody else"
-    elif other in fresh and ip not in fresh[other].parked:
+    elif at_large:
         place, reason = Place.UNPARKED, f"{other} isn't kept from answering for it"
     else:
         place, reason = Place.OK, f"{holder} holds it"
-    return AddressNow(name, ip, role, holder, held_by, place, reason)
+    return AddressNow(name, ip, role, holder, held_by, place, reason, at_large)
 
 
 def _not_heard(holder: str, seen: ServerNow | None) -> str:

@@ -103,7 +103,7 @@ def mending(one: AddressNow, setup: Setup) -> tuple[str, Plan] | None:
     """What puts an address right, or None. A server outside the role's pair is for people to look at."""
     other = setup.roles[one.role].other(one.expected)
     if one.place is Place.MISSING:
-        return "reassert", reassert(one.role, one.name)
+        return "reassert", reassert(one.role, one.name, park_first=one.at_large)
     if one.place is Place.UNPARKED or (one.drift and other in one.held_by):
         return "park", park(one.role, one.name)
     return None

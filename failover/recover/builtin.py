@@ -28,9 +28,13 @@ def park(role: str, address: str) -> Plan:
     return Plan(mode=Mode.AUTO, role=role, steps=(Parked(address=address, on="standby"),))
 
 
-def reassert(role: str, address: str) -> Plan:
-    """Give the holder its address, which a reboot took from it: nothing else comes up by itself. For KEEP."""
-    return Plan(mode=Mode.AUTO, role=role, steps=(AddressHeld(address=address),))
+def reassert(role: str, address: str, *, park_first: bool = False) -> Plan:
+    """Give the holder its address, which a reboot took from it: nothing else comes up by itself. For KEEP.
+
+    ``park_first`` where the standby was never parked, as on a site's first day: nothing is given before it is.
+    """
+    first = (Parked(address=address, on="standby"),) if park_first else ()
+    return Plan(mode=Mode.AUTO, role=role, steps=(*first, AddressHeld(address=address)))
 
 
 def copy_ahead(role: str, content: ContentSynced) -> Plan:

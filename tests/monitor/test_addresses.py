@@ -47,6 +47,7 @@ def server(name: str, state: str) -> ServerNow:
         ("free", "parked", "free", Place.MISSING, "reassert"),
         ("parked", "parked", "free", Place.MISSING, "reassert"),
         ("free", "off", "free", Place.MISSING, "reassert"),
+        ("free", "free", "free", Place.MISSING, "reassert"),
         ("held", "off", "free", Place.OK, None),
         ("off", "parked", "free", Place.UNKNOWN, None),
         ("off", "held", "free", Place.ELSEWHERE, "park"),
@@ -61,6 +62,21 @@ def test_each_place_and_what_mends_it(web: str, backup: str, other: str, place: 
     mend = mending(found, SETUP)
     assert (mend[0] if mend else None) == verb
     assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("backup", "steps"),
+    [("free", ["parked", "address_held"]), ("parked", ["address_held"]), ("off", ["address_held"])],
+)
+def test_an_address_that_nobody_ever_had_is_given_once_the_standby_is_kept_from_it(
+    backup: str, steps: list[str]
+) -> None:
+    (found,) = judge(
+        SETUP, {"web": "web"}, {"web": server("web", "free"), "web-backup": server("web-backup", backup)}, NOW
+    )
+    mend = mending(found, SETUP)
+    assert mend is not None
+    assert [step.kind for step in mend[1].steps] == steps
 
 
 def test_the_other_way_round_after_a_move() -> None:

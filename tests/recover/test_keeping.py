@@ -95,6 +95,20 @@ def test_a_holder_that_rebooted_is_given_its_address_again(bureau: Bureau, stand
     assert bureau.holds == "web"
 
 
+def test_on_the_first_day_the_holder_is_given_its_address_by_one_run_though_nobody_was_parked_yet(
+    bureau: Bureau,
+) -> None:
+    bureau.world.boot("web")
+    bureau.world.hosts["web-backup"].parked.clear()
+    plan = builtin.reassert("web", "www", park_first=True)
+    view = bureau.runner.keep("reassert-www", plan, RunKind.KEEP, DAEMON)
+    assert view is not None
+    assert bureau.end(view.number).state is RunState.DONE
+    assert bureau.holds == "web"
+    assert WWW in bureau.world.hosts["web-backup"].parked
+    assert not bureau.world.oracle.overlaps
+
+
 def test_a_holder_is_not_given_its_address_while_the_standby_says_it_holds_it(bureau: Bureau) -> None:
     bureau.world.boot("web")
     bureau.world.hosts["web-backup"].parked.clear()
