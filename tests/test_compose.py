@@ -1,5 +1,6 @@
 """docker-compose.yml, without an engine: whole, with everybody's address their own, the same ones as in its config."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from failover.config.enrollment import plan_for
 from failover.config.load import load
+from tests.containers.compose import COMPOSE
 from tests.containers.lint import FILE, parse, problems
 from tests.containers.lint_addresses import places, servers
 from tests.containers.lint_files import froms
@@ -74,6 +76,11 @@ SPOILT = {
         "enroll: {condition: service_completed_successfully}",
         "phone: {condition: service_healthy}",
         "waits for phone to be healthy, which has no healthcheck",
+    ),
+    "a health that half of it satisfies": (
+        "systemctl -q is-active ssh && systemctl -q is-active nginx",
+        "systemctl is-active -q ssh nginx",
+        "web: `systemctl is-active` of several units is satisfied with one",
     ),
     "a recipe that isn't there": ("docker/people.Docker", "docker/poeple.Docker", "there is no docker/poeple.Docker"),
     "a stage that isn't there": ("target: db}", "target: database}", "has no stage 'database'"),
@@ -153,10 +160,56 @@ def test_images_are_of_one_debian_and_leave_no_lists_behind(file: Path) -> None:
         assert "rm -rf /var/lib/apt/lists/*" in run
 
 
-def test_compose_itself_agrees() -> None:
-    compose = ["docker", "compose"]
-    if not shutil.which("docker") or subprocess.run([*compose, "version"], capture_output=True, timeout=20).returncode:
-        pytest.skip("`docker compose` isn't installed here; the checks above are our own")
-    argv = [*compose, "-f", str(ROOT / FILE), "config", "--quiet"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+def compose(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Compose itself: it reads a file without Docker."""
+    argv = [str(COMPOSE), "-f", str(file), "config", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_compose_itself_reads_it_as_we_do() -> None:
+    done = compose(ROOT / FILE, "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
+    theirs = json.loads(done.stdout)["services"]
+    ours = Compose.read(parse(TEXT)).services
+    assert set(theirs) == set(ours)
+    for name, service in ours.items():
+        plugs = theirs[name].get("networks", {})
+        there = {net: (plug or {}).get("ipv4_address") for net, plug in plugs.items()}
+        assert there == {net: plug.ipv4_address and str(plug.ipv4_address) for net, plug in service.networks.items()}
+        mounts = [f"{Path(one['source']).name}:{one['target']}" for one in theirs[name].get("volumes", [])]
+        assert mounts == [f"{Path(one.split(':')[0]).name}:{one.split(':')[1]}" for one in service.volumes]
+        assert theirs[name].get("hostname") == service.hostname
+        assert theirs[name].get("cap_add", []) == service.cap_add
+        assert {one: way["condition"] for one, way in theirs[name].get("depends_on", {}).items()} == {
+            one: depends.condition for one, depends in service.depends_on.items()
+        }
+
+
+REFUSED = {
+    "hostname: monitor": ("hostnam: monitor", "services.failover.hostnam"),
+    "outside: {}}": ("outsid: {}}", "undefined network outsid"),
+    "journal:/var": ("jornal:/var", "undefined volume jornal"),
+    "{keys: {cond": ("{kees: {cond", "depends on undefined service"),
+}
+
+
+@pytest.mark.parametrize("was", REFUSED)
+def test_compose_itself_refuses_it_when_it_is_spoilt(was: str, tmp_path: Path) -> None:
+    becomes, sentence = REFUSED[was]
+    assert was in TEXT
+    (tmp_path / FILE).write_text(TEXT.replace(was, becomes, 1))
+    done = compose(tmp_path / FILE, "--quiet")
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+def test_its_plans_are_those_that_are_played_in_the_lab() -> None:
+    (ours,) = load(ROOT / "docker/failover.yaml", trusted=True).sites
+    (lab,) = load(ROOT / "configs/lab-whole.yaml", trusted=True).sites
+    assert set(ours.plans) == {"web", "wcm", "database"}
+    for name, plan in lab.plans.items():
+        steps = tuple(step for step in plan.steps if getattr(step, "address", "") != "www6")
+        assert ours.plans[name] == plan.model_copy(update={"steps": steps}), name
+    assert ours.backups == lab.backups
+    roles = {name: role.model_copy(update={"address": ours.roles[name].address}) for name, role in lab.roles.items()}
+    assert ours.roles == roles

@@ -28,7 +28,7 @@ async def ask(host: str, port: int, path: str, limit: float) -> str:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         return f"{' '.join(head[0].split()[1:])} from {headers.get('x-served-by', 'an unnamed server')}"
     except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-        return f"no page: {error or type(error).__name__}"
+        return f"no page: {str(error) or type(error).__name__}"
 
 
 async def look(host: str, port: int, path: str) -> None:
@@ -38,7 +38,8 @@ async def look(host: str, port: int, path: str) -> None:
     while True:
         began = time.monotonic()
         sees = await ask(host, port, path, limit)
-        if sees != saw:
+        # Why there is no page changes from one moment to the next, without being anything new.
+        if sees.partition(":")[0] != saw.partition(":")[0]:
             lasted = f" (for {began - since:.1f} s before: {saw})" if saw else ""
             sys.stdout.write(f"{time.strftime('%H:%M:%S')} {host}{path} {sees}{lasted}\n")
             saw, since = sees, began

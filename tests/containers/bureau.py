@@ -32,9 +32,9 @@ class Bureau:
 
     def __enter__(self) -> "Bureau":
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1", timeout=120)
-        self.compose("build", "--quiet", timeout=BUILD_SECONDS)
+        up = ["up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS)]
         try:
-            self.compose("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), timeout=UP_SECONDS + 30)
+            self.compose("--progress", "quiet", *up, timeout=BUILD_SECONDS + UP_SECONDS)
         except LabError as error:
             raise LabError(f"{error}\n{self.logs()}") from None
         return self

@@ -1,5 +1,6 @@
 """What `docker compose up` would stumble over, or worse wouldn't, found without an engine."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ def _order(compose: Compose) -> Iterator[str]:
                 yield f"{name}: waits for {other} to be healthy, which has no healthcheck"
             elif depends.condition == "service_completed_successfully" and there.restart != "no":
                 yield f"{name}: waits for the end of {other}, which is started again and again"
+        if service.healthcheck and re.search(r"is-active( -\S+)* \w\S* \w", " ".join(service.healthcheck.test)):
+            yield f"{name}: `systemctl is-active` of several units is satisfied with one of them"
         if name in _before(compose, name):
             yield f"{name}: waits for itself"
 

@@ -102,6 +102,15 @@ def test_the_visitor_tells_the_outage_of_one_page_from_that_of_another() -> None
     assert len(outages(said, "/query/")) == 2, "no page, then one that is none"
 
 
+def test_a_site_that_accepts_and_says_nothing_is_said_to_be_no_page_in_time() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        person("visitor.py", f"127.0.0.1:{silent.getsockname()[1]}/") as said,
+    ):
+        await_until(lambda: said)
+    assert said[0].endswith("/ no page: TimeoutError")
+
+
 def test_the_visitor_passes_a_browser_on_and_outlives_a_site_that_is_gone() -> None:
     port, ours = free_port(), free_port()
     with person("visitor.py", f"127.0.0.1:{port}/", f"{ours}=127.0.0.1:{port}") as said:
