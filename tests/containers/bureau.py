@@ -84,6 +84,11 @@ class Bureau:
         runs: list[Run] = json.loads(self.cli("runs", "--limit", "1000", "-o", "json").out)["runs"]
         return sorted((run for run in runs if run["kind"] == kind), key=lambda run: -int(run["number"]))
 
+    def run_of(self, number: int) -> Run:
+        """One run with its steps."""
+        run: Run = json.loads(self.cli("runs", "show", str(number), "-o", "json").out)
+        return run
+
     def ended(self, kind: str, after: int, within: float) -> Run:
         """The first run of a kind after run ``after``, with its steps, when it has come to an end or waits for people.
 
@@ -94,8 +99,7 @@ class Bureau:
         while time.monotonic() < deadline:
             found = [run for run in self.runs(kind) if int(run["number"]) > after]
             if found and found[-1]["state"] != "running":
-                run: Run = json.loads(self.cli("runs", "show", str(found[-1]["number"]), "-o", "json").out)
-                return run
+                return self.run_of(int(found[-1]["number"]))
             time.sleep(0.5)
         raise LabTimeout(f"no {kind} run ended within {within} s:\n{short(self.status())}")
 

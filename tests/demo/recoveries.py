@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from tests.e2e.bureau import Bureau, Run
 from tests.e2e.recovery import watch
@@ -32,7 +33,14 @@ class Shown:
     """What wasn't as it must be."""
 
 
-def shown(bureau: Bureau, what: str, run: Run, began: float, outage: float, wrong: str) -> Shown:
+class Journal(Protocol):
+    """Whoever can be asked for a run, wherever the daemon runs."""
+
+    def run_of(self, number: int) -> Run:
+        """One run with its steps."""
+
+
+def shown(bureau: Journal, what: str, run: Run, began: float, outage: float, wrong: str) -> Shown:
     """Put together what the daemon's own journal says of a run, and what others saw."""
     whole = bureau.run_of(int(run["number"]))
     opened = datetime.fromisoformat(run["opened_at"]).timestamp()
