@@ -26,10 +26,16 @@ def test_a_helper_with_all_its_powers_lacks_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("dropped", "part"),
-    [("net_admin", "addresses"), ("net_raw", "addresses"), ("chown", "paths"), ("dac_override", "paths")],
+    [
+        ("net_admin", "addresses"),
+        ("net_raw", "addresses"),
+        ("chown", "paths"),
+        ("dac_override", "paths"),
+        ("sys_ptrace", "services"),
+    ],
 )
 def test_a_power_that_was_taken_away_is_named(tmp_path: Path, dropped: str, part: str) -> None:
-    home = Home(tmp_path, paths=[{"path": "/srv/site"}])
+    home = Home(tmp_path, paths=[{"path": "/srv/site"}], services=[{"unit": "wcm", "ports": [8000]}])
     lacks = fitness(home, "setpriv", f"--bounding-set=-{dropped}", f"--inh-caps=-{dropped}")["lacks"]
     assert lacks == [f"the helper has no capability {dropped} for the {part} of its policy"]
 

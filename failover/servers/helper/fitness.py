@@ -17,8 +17,12 @@ NEEDED = {
     "paths": {"chown": 0, "dac_override": 1, "fowner": 3, "setgid": 6, "setuid": 7},
     "databases": {"dac_override": 1, "setgid": 6, "setuid": 7},
     "backups": {"chown": 0, "dac_override": 1, "setgid": 6, "setuid": 7},
+    "services": {"sys_ptrace": 19},
 }
-"""Capabilities by what the policy speaks of, with their numbers (linux/capability.h)."""
+"""Capabilities by what the policy speaks of, with their numbers (linux/capability.h).
+
+Whose socket holds a port is read in ``/proc/PID/fd``, which of another user's process only sys_ptrace may (proc(5)).
+"""
 TOOLS = {"addresses": ["nft"], "units": ["systemctl"], "paths": ["rsync"]}
 PROGRAMS = {
     "nginx": ["nginx", "-v"],
