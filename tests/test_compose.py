@@ -10,6 +10,7 @@ import pytest
 
 from failover.config.enrollment import plan_for
 from failover.config.load import load
+from failover.servers.helper.fitness import NEEDED
 from tests.containers.compose import COMPOSE
 from tests.containers.lint import FILE, parse, problems
 from tests.containers.lint_addresses import places, servers
@@ -20,6 +21,12 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / FILE).read_text()
 OURS = sorted(file for file in (ROOT / "docker").rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 SIX = {"web", "web-backup", "wcm", "wcm-backup", "db", "db-backup"}
+
+#: What engines give root in a container besides (docs.docker.com, "Runtime privilege and Linux capabilities").
+GIVEN = {
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -42,6 +49,12 @@ def test_it_has_the_daemon_and_the_six_servers() -> None:
     assert "failover" in places(compose)
     assert {name for name, one in servers(compose).items() if {"NET_ADMIN", "NET_RAW"} <= set(one.cap_add)} == SIX
     assert [name for name in ("failover", *SIX) if compose.services[name].healthcheck is None] == []
+
+
+def test_every_server_has_the_powers_that_a_helper_may_need() -> None:
+    needed = {name.upper() for names in NEEDED.values() for name in names}
+    for name, one in servers(Compose.read(parse(TEXT))).items():
+        assert needed <= GIVEN | set(one.cap_add), name
 
 
 SPOILT = {

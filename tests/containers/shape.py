@@ -15,7 +15,7 @@ def _held(image: str) -> str:
 
 
 #: capabilities(7); engines take the names without CAP_.
-Capability = Literal["NET_ADMIN", "NET_RAW", "SYS_ADMIN"]
+Capability = Literal["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^(\d+(ms|s|m|h))+$")]
 Port = Annotated[str, StringConstraints(pattern=r"^127\.0\.0\.1:\d{1,5}:\d{1,5}$")]  # published to this machine only
