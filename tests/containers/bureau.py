@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from failover.config.load import load
 from tests.containers.engine import Engine
 from tests.e2e.bureau import short
 from tests.e2e.town import all_well
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 1800
 UP_SECONDS = 600
 WELL_SECONDS = 300
+STARTING_SECONDS = 10
 PROOFS = "select text from bureau_marker where source = 'proof' order by id"
 HAS_WCM = "select 1 from pg_database where datname = 'wcm'"
 
@@ -78,6 +80,17 @@ class Bureau:
     def well(self, within: float = WELL_SECONDS) -> None:
         """Wait until all is as on a quiet day, and every plan would work."""
         self.until("well", all_well, within)
+
+    def another_day(self) -> None:
+        """Start the daemon anew, for it counts: what fails three times within ten minutes flaps, and isn't moved.
+
+        Waits until all is well and the daemon may act again.
+        """
+        self.compose("restart", "failover", timeout=120)
+        grace = load(ROOT / "docker/failover.yaml", trusted=True).sites[0].watch.grace
+        may_act = time.monotonic() + grace + STARTING_SECONDS
+        self.well()
+        time.sleep(max(0.0, may_act - time.monotonic()))
 
     def runs(self, kind: str) -> list[Run]:
         """Runs of a kind, the newest first."""

@@ -57,7 +57,8 @@ def watch(bureau: Bureau, play: Play, markers: Markers, say: Callable[[str], Non
     Raises:
         LabTimeout: it didn't come to an end, or all isn't well again after it.
     """
-    bureau.well()
+    if play.kind == "recover":
+        bureau.another_day()
     markers.publish()
     if play.loses:
         bureau.cli("backup", "now", "wcm-db", timeout=120)
@@ -77,8 +78,8 @@ def watch(bureau: Bureau, play: Play, markers: Markers, say: Callable[[str], Non
     bureau.cli("ack", play.role, "--why", "the play goes on")
     bureau.well()
     wrong = [
-        *_of_the_run(play, run, bureau),
-        *_of_the_markers(after, late, markers.lost(), bureau),
+        *of_the_run(play, run, bureau),
+        *of_the_markers(after, late, markers.lost(), bureau),
         *(["nobody was told of the loss"] if late and "are lost" not in bureau.heard(began) else []),
     ]
     outage = page if play.role == "web" else query
@@ -98,7 +99,8 @@ def _sees_all(lines: list[str]) -> bool:
     return all(sees_well(lines, path) for path in (PAGE, QUERY))
 
 
-def _of_the_run(play: Play, run: Run, bureau: Bureau) -> list[str]:
+def of_the_run(play: Play, run: Run, bureau: Bureau) -> list[str]:
+    """What is wrong with a run that was to move a role, as sentences."""
     wrong = [] if run["state"] == "done" else [f"the run is {run['state']}: {run['reason']}"]
     if run["role"] != play.role:
         wrong.append(f"run {run['number']} moved {run['role']}")
@@ -107,8 +109,8 @@ def _of_the_run(play: Play, run: Run, bureau: Bureau) -> list[str]:
     return wrong
 
 
-def _of_the_markers(after: str, late: list[str], lost: list[str], bureau: Bureau) -> list[str]:
-    """What came before is there, but for what came after the backup; what came last is nowhere else (I11)."""
+def of_the_markers(after: str, late: list[str], lost: list[str], bureau: Bureau) -> list[str]:
+    """What is wrong with what was published: all up to the backup must be there, the last of it nowhere else (I11)."""
     serving = bureau.holder("database")
     wrong = [] if lost == late else [f"of what was published {lost} are lost on {serving}, not {late}"]
     if after in bureau.markers(DATABASES[serving]):
