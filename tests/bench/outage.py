@@ -7,17 +7,14 @@ pair of hosts and one IPv4 address; a visitor behind the router asks every 10 ms
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 
-from tests.bench import peers, profiles, results
+from tests.bench import peers, profiles, results, story
 from tests.bench.sheet import Sheet, judged, shown, times
 from tests.e2e.bureau import WEB_HOSTS, Bureau
 from tests.lab import Lab, LabError, Oracle, Visitor
@@ -39,14 +36,6 @@ AIM_REPLY = 0.150
 ADDRESS = "10.77.0.100"
 GRACE_SECONDS = 5.0
 """A daemon that has just started doesn't act for 3 s; this is that and some more."""
-LINES = """
-import json, sqlite3, sys
-db = sqlite3.connect("file:/var/lib/failover/journal.db?mode=ro", uri=True)
-rows = db.execute("select at, kind, run, data from events where seq > ? order by seq", (int(sys.argv[1]),))
-print(json.dumps([[at, kind, run, json.loads(data)] for at, kind, run, data in rows]))
-"""
-
-Event = tuple[float, str, int | None, dict[str, Any]]
 
 
 def outage(visitor: Visitor, fault_at: float) -> float:
@@ -102,7 +91,7 @@ def ours_fails(bureau: Bureau, profile: str, fault: str) -> dict[str, Any]:
     bureau.monitor.run("systemctl reset-failed failover; systemctl restart failover", timeout=60, check=False)
     bureau.ready(60)
     time.sleep(GRACE_SECONDS)
-    seen = _events(bureau, 0)
+    seen = story.events(bureau, 0)
     with Oracle(lab) as oracle, visited(lab, ADDRESS, "web") as visitor:
         fault_at = time.time()
         inflict(lab, fault, "web")
@@ -110,73 +99,21 @@ def ours_fails(bureau: Bureau, profile: str, fault: str) -> dict[str, Any]:
         first = next(reply.ended for reply in visitor.good if reply.by == "web-backup" and reply.ended >= fault_at)
         bureau.until_run("recover", ("done",), 60, after=max((run for _, _, run, _ in seen if run), default=0))
         overlap = oracle.overlap_seconds(ADDRESS)
-    events = _events(bureau, len(seen))
+    events = story.events(bureau, len(seen))
     repair(lab, fault, "web")
     bureau.cli("ack", "web", "--why", "repaired")
     bureau.ready(60)
     bureau.cli("switch", "web", "--yes", timeout=60)
     bureau.ready(60)
-    opened = _first(events, "run.opened", kind="recover")
+    opened = story.first(events, "run.opened", kind="recover")
     return {
         "outage_seconds": outage(visitor, fault_at),
         "detected_seconds": opened - fault_at,
         "reply_seconds": first - opened,
         "overlap_seconds": overlap,
-        "stages": _stages(events, fault_at, first),
-        "changes": _changes(events),
+        "stages": story.stages(events, fault_at, first),
+        "changes": story.changes(events),
     }
-
-
-def _events(bureau: Bureau, after: int) -> list[Event]:
-    done = bureau.monitor.run(["python3", "-c", LINES, str(after)])
-    return [(datetime.fromisoformat(at).timestamp(), kind, run, data) for at, kind, run, data in json.loads(done.out)]
-
-
-def _first(events: list[Event], wanted: str, **data: Any) -> float:
-    return next(at for at, kind, _, its in events if kind == wanted and all(its.get(key) == data[key] for key in data))
-
-
-def _stages(events: list[Event], fault_at: float, first_reply: float) -> dict[str, float]:
-    """Seconds from the fault to each milestone, up to the first good reply of the new holder, in their order."""
-    recovery = next(run for _, kind, run, its in events if kind == "run.opened" and its["kind"] == "recover")
-    marks = [("fault", fault_at)]
-    for name, wanted, data in (
-        ("first failed look", "verdict.changed", {"check": "website", "standing": "suspect"}),
-        ("down is certain", "verdict.changed", {"check": "website", "standing": "down"}),
-        ("decision to recover", "decision.made", {"action": "recover"}),
-        ("run opened", "run.opened", {"kind": "recover"}),
-    ):
-        with suppress(StopIteration):
-            marks.append((name, _first([e for e in events if e[0] >= fault_at], wanted, **data)))
-    titles: list[str] = []
-    for at, kind, run, its in events:
-        if run != recovery:
-            continue
-        if kind == "run.opened":
-            titles = list(its["steps"])
-        elif kind == "step.started" and its["step"] == 1:
-            marks.append(("step 1 begun", at))
-        elif kind == "step.done" and at < first_reply:
-            marks.append((f"step {its['step']}: {titles[its['step'] - 1]}", at))
-    marks = [*sorted(marks, key=lambda mark: mark[1]), ("first good reply", first_reply)]
-    return {name: round(at - fault_at, 4) for name, at in marks[1:]}
-
-
-def _changes(events: list[Event]) -> list[dict[str, Any]]:
-    """Every change of the recovery: how long it took from its intent on."""
-    recovery = next(run for _, kind, run, its in events if kind == "run.opened" and its["kind"] == "recover")
-    intended = {
-        its["change"]: (at, its) for at, kind, run, its in events if kind == "change.intended" and run == recovery
-    }
-    found = []
-    for at, kind, run, its in events:
-        if kind == "change.outcome" and run == recovery and its["change"] in intended:
-            began, what = intended[its["change"]]
-            found.append({
-                "step": what["step"], "server": what["server"], "verb": what["verb"], "says": what["says"],
-                "result": its["result"], "seconds": round(at - began, 4),
-            })  # fmt: skip
-    return found
 
 
 def measure(rounds: int = 5, say: Callable[[str], object] = lambda _text: None) -> dict[str, Any]:
@@ -237,16 +174,6 @@ def _timers() -> dict[str, str]:
     return {**kept, **profiles.timers()}
 
 
-def _between(rounds: list[dict[str, float]]) -> dict[str, Any]:
-    """Seconds from each milestone that every round reached to the next."""
-    common = [name for name in rounds[0] if all(name in each for each in rounds)]
-    common.sort(key=lambda name: statistics.median(each[name] for each in rounds))
-    return {
-        name: results.spread((each[name] - (each[common[at - 1]] if at else 0.0) for each in rounds), 4)
-        for at, name in enumerate(common)
-    }
-
-
 def _summary(taken: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, faults in taken.items():
@@ -255,7 +182,7 @@ def _summary(taken: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any
             if name in OURS and rounds:
                 for key in ("detected_seconds", "reply_seconds", "overlap_seconds"):
                     one[key] = results.spread(each[key] for each in rounds)
-                one["stages"] = _between([each["stages"] for each in rounds])
+                one["stages"] = story.between([each["stages"] for each in rounds])
                 one["changes"] = [each["changes"] for each in rounds]
             found.setdefault(name, {})[fault] = one
     for name, peer in OURS.items():

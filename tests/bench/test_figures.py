@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from failover.config.load import load
-from tests.bench import docs, outage, profiles, results
+from tests.bench import docs, outage, profiles, results, story
 from tests.bench.parts import PARTS
 from tests.bench.sheet import Sheet, judged, shown, times
 from tests.lab import Outage
@@ -56,7 +56,7 @@ def test_an_aim_is_met_at_its_limit_and_missed_above_it() -> None:
 
 
 def test_time_is_told_from_milestone_to_milestone() -> None:
-    events: list[outage.Event] = [
+    events: list[story.Event] = [
         (9.0, "verdict.changed", None, {"check": "website", "standing": "down"}),  # of an older fault
         (10.2, "verdict.changed", None, {"check": "website", "standing": "suspect"}),
         (10.5, "verdict.changed", None, {"check": "website", "standing": "down"}),
@@ -66,14 +66,14 @@ def test_time_is_told_from_milestone_to_milestone() -> None:
         (10.9, "step.done", 8, {"step": 1}),  # of another run
         (11.5, "step.done", 7, {"step": 2}),  # after the visitor was served already
     ]
-    slow = outage._stages(events, 10.0, 11.0)
+    slow = story.stages(events, 10.0, 11.0)
     assert slow == {
         "first failed look": 0.2, "down is certain": 0.5, "run opened": 0.6, "step 1 begun": 0.6,
         "step 1: released": 0.8, "first good reply": 1.0,
     }  # fmt: skip
-    quick = outage._stages(events, 10.0, 12.0)
+    quick = story.stages(events, 10.0, 12.0)
     assert quick["step 2: held"] == 1.5
-    between = outage._between([slow, quick])  # a milestone that one round didn't reach in time isn't one
+    between = story.between([slow, quick])  # a milestone that one round didn't reach in time isn't one
     assert {name: one["runs"] for name, one in between.items()} == {
         "first failed look": [0.2, 0.2], "down is certain": [0.3, 0.3], "run opened": [0.1, 0.1],
         "step 1 begun": [0.0, 0.0], "step 1: released": [0.2, 0.2], "first good reply": [0.2, 1.2],
