@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,28 @@ def folder() -> Path:
     place = Path(os.environ.get("FAILOVER_CACHE") or REPOSITORY / ".cache") / "bench"
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def disk() -> Path:
+    """Where large data of a benchmark lie while it runs: ``$FAILOVER_TEST_DISK``, else beside the JSON."""
+    place = os.environ.get("FAILOVER_TEST_DISK")
+    return Path(place) if place else folder()
+
+
+def free_bytes() -> int:
+    """Of that disk."""
+    return shutil.disk_usage(disk()).free
+
+
+@contextmanager
+def disk_folder() -> Iterator[Path]:
+    """A folder on it, removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="disks-", dir=disk()))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def spread(values: Iterable[float], digits: int = 3) -> dict[str, Any]:

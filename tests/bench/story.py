@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.bench import results
+from tests.bench.sheet import Sheet
 from tests.e2e.bureau import Bureau
 
 LINES = """
@@ -89,3 +90,12 @@ def between(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
         name: results.spread((each[name] - (each[common[at - 1]] if at else 0.0) for each in rounds), 4)
         for at, name in enumerate(common)
     }
+
+
+def sheet(title: str, columns: dict[str, dict[str, Any]]) -> Sheet:
+    """Medians from milestone to milestone, a column for each of several kinds of recovery."""
+    found = Sheet(title, ("until", *columns))
+    for name in dict.fromkeys(name for its in columns.values() for name in its):
+        cells = (its.get(name) for its in columns.values())
+        found.add(name, *(f"{one['median'] * 1000:.0f} ms" if one else "" for one in cells))
+    return found
