@@ -1,6 +1,6 @@
 """Measures us beside our peers, part by part, and writes ``docs/benchmarks.md`` from what came of it.
 
-``python -m tests.bench [PART..]``; without a part, all of them: about half an hour. ``python -m tests.bench.docs``
+``python -m tests.bench [PART..]``; without a part, all of them: about two hours. ``python -m tests.bench.docs``
 writes the page from what was measured last.
 """
 

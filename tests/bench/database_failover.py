@@ -29,8 +29,8 @@ UNIT = "postgresql@15-main.service"
 WCM_UNIT, WCM = "wcm.service", "wcm"
 SIZES = (0.1, 1.0, 5.0)
 """GB."""
-COPIES = 6
-"""Of the database, at once: what serves, what served, the shadow, two dumps of it, and the log of filling it."""
+COPIES = 8
+"""Of the database, at once: what serves, what served, older and newer shadows, two dumps, and the log of filling it."""
 AIM_SWAP_MS, AIM_MORE_SECONDS, AIM_SAME = 100.0, 1.0, 1.25
 """The last: the run at the largest size over that at the smallest, which differ as any two rounds do."""
 SHADOW_SECONDS_A_GB = 400.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tests.bench import content, http_probe, outage, rest, schedule
+from tests.bench import content, database_failover, http_probe, outage, rest, restore, schedule, wcm_failover
 from tests.bench.sheet import Sheet
 
 
@@ -21,5 +21,6 @@ class Part(Protocol):
 
 
 PARTS: dict[str, Part] = {
-    "outage": outage, "content": content, "http_probe": http_probe, "schedule": schedule, "rest": rest,
+    "outage": outage, "wcm_failover": wcm_failover, "database_failover": database_failover, "restore": restore,
+    "content": content, "http_probe": http_probe, "schedule": schedule, "rest": rest,
 }  # fmt: skip
