@@ -88,15 +88,14 @@ def ask_database(work: Work, args: Args) -> Answer:
 
 
 def _state(engine: Engine) -> Answer:
-    version = engine.version()
-    found = engine.databases()
+    version, found, read_only = engine.standing()
     serves = next((entry for entry in found if entry["name"] == engine.name), None)
     return {
         "engine": engine.engine,
         "version": version,
         "up": True,
         "exists": serves is not None,
-        "read_only": serves is not None and engine.read_only(engine.name),
+        "read_only": read_only,
         "bytes": serves["bytes"] or 0 if serves else 0,
         "connections": serves["connections"] if serves else 0,
         "databases": [_told(entry) for entry in found],

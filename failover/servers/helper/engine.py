@@ -96,6 +96,12 @@ class Engine:
         """Whether its owner can't write to it."""
         raise NotImplementedError
 
+    def standing(self) -> Tuple[str, List[Answer], bool]:
+        """The version, the family, and whether the one that serves is read-only, in as few questions as it takes."""
+        version, found = self.version(), self.databases()
+        serves = any(entry["name"] == self.name for entry in found)
+        return version, found, serves and self.read_only(self.name)
+
     def set_read_only(self, of: str, on: bool) -> None:
         """Keep its owner from writing to it, or let it again; connections are ended."""
         raise NotImplementedError

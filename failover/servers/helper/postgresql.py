@@ -15,11 +15,15 @@ import time
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from . import core, ports
-from .client import Client, end, in_one_line, trouble
+from .client import Client, in_one_line, trouble
 from .core import TOOL_SECONDS, Answer, Work
 from .engine import NOTE, Down, Engine
 
 EXCHANGE_TRIES = 4
+LEAVE_LOOKS = 20
+"""For sessions that were ended, each after 5 ms while somebody is still there."""
+RENAMED_SECONDS = 0.2
+"""A renaming that takes longer waits for somebody."""
 # Of sessions of those whose member it isn't, a role isn't told what they are; of accounts they are all the same.
 OTHERS = "datname = {} AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
 MAY_END = (
@@ -146,13 +150,29 @@ class PostgreSQLServer(Engine):
 
     def databases(self) -> List[Answer]:
         """See :class:`Engine`."""
-        query = (
+        return self._family(self.rows(self._family_query()))
+
+    def standing(self) -> Tuple[str, List[Answer], bool]:
+        """See :class:`Engine`. One session: beginning one takes longer than all three questions."""
+        said = self.sql(
+            "SHOW server_version;\n"
+            f"SELECT coalesce(json_agg(x), '[]') FROM ({self._family_query()}) x;\n"
+            f"SELECT coalesce(bool_or(x.is), false) FROM ({self._read_only_query(self.name)}) x;"
+        )
+        lines = said.rstrip("\n").split("\n")  # an array has a line for each of its entries
+        self._version = lines[0].split()[0]
+        return self._version, self._family(json.loads("\n".join(lines[1:-1]))), lines[-1] == "t"
+
+    def _family_query(self) -> str:
+        return (
             "SELECT d.datname AS name, CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid)"
             " END AS bytes, shobj_description(d.oid, 'pg_database') AS note, (SELECT count(*) FROM pg_stat_activity a"
             " WHERE a.datid = d.oid AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL) AS connections"
             " FROM pg_database d WHERE d.datname = {} OR d.datname LIKE {} ORDER BY 1"
         ).format(literal(self.name), literal(self.name.replace("_", "\\_") + "\\_\\_%"))
-        found = [entry for entry in self.rows(query) if entry["name"] == self.name or self._is_ours(entry["name"])]
+
+    def _family(self, rows: List[Answer]) -> List[Answer]:
+        found = [entry for entry in rows if entry["name"] == self.name or self._is_ours(entry["name"])]
         return [dict(entry, note=self._noted(entry["note"])) for entry in found]
 
     def _is_ours(self, name: str) -> bool:
@@ -177,12 +197,14 @@ class PostgreSQLServer(Engine):
 
     def read_only(self, of: str) -> bool:
         """See :class:`Engine`."""
-        query = (
+        return any(row["is"] for row in self.rows(self._read_only_query(of)))
+
+    def _read_only_query(self, of: str) -> str:
+        return (
             "SELECT pg_is_in_recovery() OR NOT has_database_privilege({owner}, d.oid, 'CONNECT') OR coalesce("
             "'{setting}' = ANY (s.setconfig), false) AS is FROM pg_database d LEFT JOIN pg_db_role_setting s ON"
             " s.setdatabase = d.oid AND s.setrole = 0 WHERE d.datname = {of}"
         ).format(owner=literal(self.owner), setting="default_transaction_read_only=on", of=literal(of))
-        return any(row["is"] for row in self.rows(query))
 
     def set_read_only(self, of: str, on: bool, closed: bool = False) -> None:
         """See :class:`Engine`. Every new session begins read-only; ``closed`` keeps all but us from connecting too."""
@@ -275,38 +297,49 @@ class PostgreSQLServer(Engine):
         return [form.format(**dict(row, **{"from": row["address"] or "this server"})) for row in stay]
 
     def exchange(self, moves: Iterable[Tuple[str, str]]) -> None:
-        """See :class:`Engine`. One transaction; connections are ended while it waits for them to leave."""
-        there = {entry["name"]: entry["note"] for entry in self.databases()}
-        pending = [(old, new) for old, new in moves if old in there]
-        orders = ["BEGIN;", "SET LOCAL lock_timeout = '8s';"]
-        orders += [f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)};" for old, new in pending]
-        script = "\n".join([*orders, "COMMIT;"]).encode()
+        """See :class:`Engine`. One transaction, in a session that ends all others first.
+
+        A connection that comes back meanwhile is ended while the renaming waits for it to leave.
+        """
+        moves = list(moves)
+        script = self._exchange_script(moves).encode()
         words, stay = "", []  # type: Tuple[str, List[str]]
         for _ in range(EXCHANGE_TRIES):
-            stay = [session for old, _ in pending for session in self.end_connections(old)]
             self.work.in_time()
-            process = self.client.start(self.psql(self.maintenance), self.environment(8.0), subprocess.PIPE, alone=True)
-            try:
-                assert process.stdin is not None and process.stderr is not None  # noqa: S101, PT018 - asked for
-                process.stdin.write(script)
-                process.stdin.close()
-                while True:
-                    try:
-                        process.wait(0.1)
-                        break
-                    except subprocess.TimeoutExpired:
-                        stay = [session for old, _ in pending for session in self.end_connections(old)]
-                words = in_one_line(process.stderr.read(4000).decode("utf-8", "replace"))
-                if process.returncode == 0:
-                    return
-            finally:
-                end(process)
+            began = time.monotonic()
+
+            def end_all() -> None:
+                nonlocal stay
+                if time.monotonic() - began > RENAMED_SECONDS:  # noqa: B023 - called within this very turn
+                    stay = [session for old, _ in moves for session in self.end_connections(old)]
+
+            process = self.client.start(
+                self.psql(self.maintenance), self.environment(8.0), subprocess.PIPE, subprocess.DEVNULL, alone=True
+            )
+            said = self.client.pump(process, [script], end_all)
+            if said.code == 0:
+                return
+            words = in_one_line(said.err)
             if "being accessed by other users" not in words and "lock timeout" not in words:
                 raise trouble(self.work, "database-refused", words)
         held = "; ".join(stay[:5]) or words
         raise trouble(
-            self.work, "in-use", f"{pending[0][0]} can't be renamed, it is in use by what can't be ended: {held}"
+            self.work, "in-use", f"{moves[0][0]} can't be renamed, it is in use by what can't be ended: {held}"
         )
+
+    def _exchange_script(self, moves: List[Tuple[str, str]]) -> str:
+        """Renames what is there. Whoever is connected gets a moment to leave, or the renaming waits for 0.1 s."""
+        names = ", ".join(literal(old) for old, _ in moves)
+        others = f"datname IN ({names}) AND pid <> pg_backend_pid() AND usesysid IS NOT NULL AND {MAY_END}"
+        orders = [f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others};"]
+        orders += [f"SELECT pg_sleep(0.005) WHERE EXISTS (SELECT FROM pg_stat_activity WHERE {others});"] * LEAVE_LOOKS
+        orders += ["BEGIN;", "SET LOCAL lock_timeout = '8s';"]
+        for old, new in moves:
+            order = literal(f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)}")
+            orders.append(
+                f"SELECT {order} WHERE EXISTS (SELECT FROM pg_database WHERE datname = {literal(old)}) \\gexec"
+            )
+        return "\n".join([*orders, "COMMIT;", ""])
 
     def drop(self, of: str) -> None:
         """See :class:`Engine`."""
