@@ -16,6 +16,7 @@ from failover.monitor.sight import SiteSight
 from failover.probes.base import Probe
 from failover.recover.copies import Copies
 from failover.recover.databases import Restores
+from failover.recover.fits import Fits
 from failover.recover.scene import Page, RoleNow, Scene
 
 
@@ -47,6 +48,7 @@ class Scenes:
         self._frozen = frozen
         self._restores = restores or Restores()
         self._swap = swap
+        self._fits = Fits()
 
     def scene(self, role: str, kind: RunKind) -> Scene:
         """The world as a run that moves or keeps ``role`` sees it now.
@@ -87,6 +89,7 @@ class Scenes:
             backups=setup.backups,
             frozen=self._frozen,
             restores=self._restores,
+            fits=self._fits,
             swap=self._swap,
         )
 

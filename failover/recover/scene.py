@@ -17,6 +17,7 @@ from failover.model import Reading, RunKind, utc_now
 from failover.recover.address import Address
 from failover.recover.copies import Copies
 from failover.recover.databases import Database, Restores
+from failover.recover.fits import Fits
 from failover.recover.outcome import Made
 from failover.servers.base import Server, Servers
 from failover.servers.policy import Policy
@@ -101,6 +102,8 @@ class Scene:
     """Why no backup may be removed at the moment, as during an incident; None when old ones may go."""
     restores: Restores = field(default_factory=Restores)
     """Which backups could not be restored; lives as long as the daemon."""
+    fits: Fits = field(default_factory=Fits)
+    """Which units were found fit to be started, and when; lives as long as the config."""
     swap: Callable[[str], Swap | None] = field(default=lambda _role: None)
     """Which backup was put in the place of a role's database last, by the role's name."""
     policy: Callable[[str], Policy | None] = field(default=lambda _server: None)

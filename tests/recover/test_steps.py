@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from failover.errors import NeedsPerson, StepRefused, StepUnfinished
+from failover.errors import NeedsPerson, Refused, StepRefused, StepUnfinished
 from failover.model import RunKind, Token
+from failover.recover.fits import KEEPS_SECONDS
 from failover.recover.outcome import Made, Outcome
 from failover.recover.readiness import ready
 from failover.recover.scene import Scene
@@ -184,6 +185,33 @@ def test_a_service_that_may_still_run_is_not_called_stopped(bureau: Bureau) -> N
     ) as need:
         Doing(bureau).do(step(service_stopped={"unit": "wcm"}))
     assert need.value.word == "off:web"
+
+
+def test_what_readiness_found_fit_just_now_is_not_asked_again_before_a_recovery_moves_anything(bureau: Bureau) -> None:
+    nginx_is_off(bureau)
+    host, running = bureau.world.hosts["web-backup"], step(service_running={"unit": "nginx"})
+    recovery, switch = Doing(bureau), Doing(bureau, RunKind.SWITCH)
+    switch.scene = replace(switch.scene, fits=recovery.scene.fits)
+    assert list(running.problems(recovery.scene)) == []
+    host.unfit.append("the schema is newer")
+    assert recovery.do(running, running.prepare) == [], "readiness has asked, and found it fit"
+    with pytest.raises(StepRefused, match="the schema is newer"):
+        switch.do(running, running.prepare)
+    with pytest.raises(Refused, match="the schema is newer"):
+        recovery.do(running)  # whatever was known, the start itself asks
+    bureau.world.pass_time(KEEPS_SECONDS + 1)
+    with pytest.raises(StepRefused, match="the schema is newer"):
+        recovery.do(running, running.prepare)
+
+
+def test_what_readiness_found_unfit_is_asked_again_though_it_was_fit_once(bureau: Bureau) -> None:
+    nginx_is_off(bureau)
+    running, doing = step(service_running={"unit": "nginx"}), Doing(bureau)
+    assert list(running.problems(doing.scene)) == []
+    bureau.world.hosts["web-backup"].unfit.append("the schema is newer")
+    assert [problem.severity for problem in running.problems(doing.scene)] == ["stops"]
+    with pytest.raises(StepRefused, match="the schema is newer"):
+        doing.do(running, running.prepare)
 
 
 def test_a_unit_that_is_not_there_is_named(bureau: Bureau) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from failover.errors import ServerError, StepRefused
 from failover.model import RunKind, Span, State
+from failover.recover.fits import KEEPS_SECONDS
 from failover.recover.problem import Problem
 from failover.recover.proof import PATIENCE_SECONDS, at_rest, of_service, service_evidence
 from failover.recover.scene import On, Scene
@@ -135,11 +136,18 @@ class ServiceRunning(Step):
         if self.heals is not None or scene.kind is RunKind.KEEP:
             return
         server = scene.on(self.on)
+        if scene.kind is RunKind.RECOVER and not scene.forced and self._known_fit(scene, server):
+            return
         answer = scene.server(server).ask("service", within_seconds=_FIT_SECONDS, unit=self.unit, fit=True)
         if not at_rest(answer):
             return
         if said := answer.get("hindrances"):
             raise StepRefused(f"{self.unit} can't be started on {server}: {'; '.join(said)}")
+
+    def _known_fit(self, scene: Scene, server: str) -> bool:
+        """Whether readiness found it fit just now. Asking takes a site's own command, while visitors wait."""
+        at = scene.fits.last(server, self.unit)
+        return at is not None and scene.within(at, KEEPS_SECONDS)
 
     def _not_alone(self, scene: Scene, server: str, answer: Mapping[str, Any]) -> str | None:
         """Why nothing proves that the other server doesn't run it, where only one may (I12); None when that is proven.
@@ -219,6 +227,7 @@ class ServiceRunning(Step):
         """See :class:`Step`."""
         server = scene.on(self.on)
         fit = self.heals is None
+        scene.fits.unfit(server, self.unit)  # until it has said otherwise
         answer = scene.server(server).ask(
             "service", within_seconds=_FIT_SECONDS, unit=self.unit, **({"fit": True} if fit else {})
         )
@@ -229,3 +238,5 @@ class ServiceRunning(Step):
         elif fit and at_rest(answer):
             for said in answer.get("hindrances") or ():
                 yield Problem(f"{self.unit} can't be started on {server}: {said}", "stops", server, scene.now())
+            if not answer.get("hindrances"):
+                scene.fits.found(server, self.unit, scene.now())
