@@ -186,14 +186,15 @@ class Client:
         take an input that broke off for one that ended. It is killed when anything is raised.
         """
         assert process.stderr is not None  # noqa: S101 - it was asked for
-        err, said, source, data, ticked = process.stderr.fileno(), b"", iter(chunks), b"", 0.0
+        err, said, source, ticked = process.stderr.fileno(), b"", iter(chunks), 0.0
+        data = memoryview(b"")
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
         try:
             while True:
                 feeding = process.stdin is not None and not process.stdin.closed
                 if feeding and not data:
-                    data = next(source, b"")
+                    data = memoryview(gathered(source))
                     if not data and process.stdin is not None:
                         process.stdin.close()
                         feeding = False
@@ -210,7 +211,7 @@ class Client:
                     except BlockingIOError:
                         pass
                     except BrokenPipeError:  # it ended early, and says why
-                        data, source = b"", iter(())
+                        data, source = memoryview(b""), iter(())
                 now = time.monotonic()
                 if now - ticked >= 0.25:
                     ticked = now
@@ -252,6 +253,17 @@ class Client:
                 raise Failed("bad-backup", f"it can't be read to its end: {in_one_line(words)}")
         finally:
             end(process)
+
+
+def gathered(source: Iterator[bytes], most: int = CHUNK_BYTES) -> bytes:
+    """The next chunks as one of about so many bytes: a dump has a line for each row, and each write a price."""
+    parts, size = [], 0
+    for chunk in source:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= most:
+            break
+    return b"".join(parts)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
