@@ -332,6 +332,16 @@ def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(server: 
     assert server.databases() == {"postgres", "wcm", other}, "the next restore cleared it away"
 
 
+def test_where_nothing_serves_a_restored_database_is_put_in_place_all_the_same(server: PostgreSQL) -> None:
+    restored(server, server.dump(day(24)))
+    server.sql(f"ALTER DATABASE wcm RENAME TO {KEEP}", "postgres", "postgres")  # by hand; put back by the fixture
+    assert (server.ask()["exists"], server.ask()["read_only"]) == (False, False)
+    reply = server.change("swapped", into=INTO, keep="wcm__old_20261124t100000")
+    assert reply["result"]["changed"] is True, reply
+    assert server.databases() == {"postgres", "wcm", KEEP}
+    assert server.sql("SELECT count(*) FROM page") == "500"
+
+
 def test_a_restore_past_its_deadline_is_ended(server: PostgreSQL) -> None:
     backup = slow_dump(server)
     reply = restored(server, backup, seconds=0.5)
