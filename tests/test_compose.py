@@ -90,6 +90,11 @@ SPOILT = {
         "phone: {condition: service_healthy}",
         "waits for phone to be healthy, which has no healthcheck",
     ),
+    "a network that ends with another's container": (
+        "service_started, restart: true}",
+        "service_started}",
+        "prometheus: has no network any more when failover is restarted",
+    ),
     "a health that half of it satisfies": (
         "systemctl -q is-active ssh && systemctl -q is-active nginx",
         "systemctl is-active -q ssh nginx",

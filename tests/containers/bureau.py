@@ -69,13 +69,17 @@ class Bureau:
     def until(self, what: str, seen: Callable[[Status], Any], within: float) -> Status:
         """Ask for the status until ``seen`` likes it; bounded."""
         deadline = time.monotonic() + within
-        while True:
-            status = self.status()
-            if seen(status):
-                return status
-            if time.monotonic() > deadline:
-                raise LabTimeout(f"not {what} within {within} s:\n{short(status)}")
+        status: Status | None = None
+        while time.monotonic() < deadline:
+            try:
+                status = self.status()
+            except LabError:
+                pass  # not up yet, or just restarting
+            else:
+                if seen(status):
+                    return status
             time.sleep(0.5)
+        raise LabTimeout(f"not {what} within {within} s:\n{short(status) if status else 'no daemon answers'}")
 
     def well(self, within: float = WELL_SECONDS) -> None:
         """Wait until all is as on a quiet day, and every plan would work."""
@@ -144,7 +148,7 @@ class Bureau:
 
     def logs(self) -> str:
         """The end of what every container says, for an error."""
-        return self.compose("ps", "--all", check=False).out + self.compose("logs", "--tail", "30", check=False).out
+        return self.compose("ps", "--all", check=False).out + self.compose("logs", "--tail", "12", check=False).out
 
     def _said(self, service: str, since: datetime | None) -> list[str]:
         when = ["--since", since.isoformat()] if since else []

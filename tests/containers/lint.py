@@ -72,6 +72,8 @@ def _references(compose: Compose) -> Iterator[str]:
         if service.network_mode and service.networks:
             yield f"{name}: has a network_mode and networks"
         mode, _, other = (service.network_mode or "none").partition(":")
+        if mode == "service" and not getattr(service.depends_on.get(other), "restart", None):
+            yield f"{name}: has no network any more when {other} is restarted; its depends_on wants `restart: true`"
         if mode not in ("none", "service") or (mode == "service" and other not in compose.services):
             yield f"{name}: no network_mode {service.network_mode!r}"
     yield from (f"volume {one} is nobody's" for one in sorted(set(compose.volumes) - mounted))

@@ -38,6 +38,7 @@ class Build(Section):
 
 class Depends(Section):
     condition: Condition
+    restart: Literal[True] | None = None
 
 
 class Health(Section):
