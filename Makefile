@@ -46,6 +46,7 @@ containers: install ## starts docker-compose.yml in an engine of its own, plays 
 	$(BIN)/python -m tests.containers
 
 test: install test-packages ## every test
+	$(BIN)/python -m tests.lab.build
 	$(BIN)/python -m pytest -o cache_dir=$(FAILOVER_CACHE)/pytest $(ARGS)
 
 check: install ## style, types, layers
