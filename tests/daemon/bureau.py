@@ -92,7 +92,7 @@ class Bureau:
     async def site(self) -> dict[str, Any]:
         return (await self.get("/status"))["sites"][0]
 
-    async def until(self, true: Callable[[], object], seconds: float = 10) -> None:
+    async def until(self, true: Callable[[], object], seconds: float = 30) -> None:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, f"it never came true; the journal ends {self.tail()}"
