@@ -38,7 +38,7 @@ class TheDesk:
         """See :class:`~failover.console.desk.Desk`."""
         daemon, now = self._daemon, utc_now()
         reasons = daemon.not_ready()
-        chosen = [self._house(site)] if site is not None else list(daemon.houses.values())
+        chosen = [self._house(name) for name in ([site] if site is not None else list(daemon.houses))]
         return {
             "version": daemon.version,
             "epoch": self._journal.epoch,
@@ -258,13 +258,13 @@ class TheDesk:
 
     def _house(self, site: str | None) -> House:
         houses: Mapping[str, House] = self._daemon.houses
-        if site is None and len(houses) == 1:
-            return next(iter(houses.values()))
-        if site is None:
+        if site is None and len(houses) != 1:
             raise NotFound(f"say which site: {', '.join(houses)}")
-        if site not in houses:
+        if site is not None and site not in houses:
             raise NotFound(f"there is no site {site!r}; there are {', '.join(houses)}")
-        return houses[site]
+        house = houses[site] if site is not None else next(iter(houses.values()))
+        house.caught_up()
+        return house
 
 
 def _plan(house: House, role: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
@@ -71,6 +72,16 @@ class House:
     def view(self) -> SiteView:
         """What the journal says of the site."""
         return self.monitor.view
+
+    def caught_up(self, within_seconds: float = 0.5) -> bool:
+        """Wait, in any thread but the loop's, until the view has all that is written now: whoever changed something
+        and asks what is has to find it. False where that takes longer; the answer is then as old as the view."""
+        head, deadline = self._journal.head[0], time.monotonic() + within_seconds
+        while self.view.seen < head:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        return True
 
     async def open(self) -> None:
         """Begin to watch."""

@@ -73,7 +73,7 @@ class SiteView:
         self.maintenance = Maintenance()
         self._switch = AutomationSwitch()
         self.seen = 0
-        """The number of the newest event that was taken in."""
+        """Every event up to this number was taken in, or is none of its business."""
         self._read_to = 0
 
     @property
@@ -98,13 +98,18 @@ class SiteView:
         for event in heapq.merge(*found, key=lambda event: event.seq):
             self.apply(event)
             count += 1
+        self.seen = max(self.seen, head)
         return count
 
     def apply(self, event: Event) -> None:
         """Take one more event in; those of other sites and those seen before change nothing."""
-        if event.site not in ("", self.site) or event.seq <= self.seen:
+        if event.seq <= self.seen:
             return
+        if event.site in ("", self.site):
+            self._take(event)
         self.seen = event.seq
+
+    def _take(self, event: Event) -> None:
         for part in (
             self.incidents,
             self.runs,

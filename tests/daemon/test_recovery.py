@@ -116,6 +116,18 @@ async def test_what_is_committed_stays(running: Bureau) -> None:
     assert running.holds == "web-backup"
 
 
+async def test_who_changes_something_finds_it_at_once_however_late_the_monitor_hears_of_it(running: Bureau) -> None:
+    run = await running.post("/runs", verb="switch", role="web")
+    await running.until(lambda: running.ended(run["number"]))
+    stop = running.journal.subscribe(lambda _event: time.sleep(0.2))
+    running.journal._feed._places.reverse()  # it hears before the monitor does
+    try:
+        await running.post("/roles/web/commit", why="it works")
+        assert (await running.site())["roles"][0]["open_move"] is None
+    finally:
+        stop()
+
+
 async def test_nothing_moves_while_the_monitor_is_cut_off(running: Bureau) -> None:
     running.world.gateway.end()
     await asyncio.sleep(1.5)
