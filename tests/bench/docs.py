@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ ratios travel, the absolute figures hold for that machine and that hour only.
 """
 
 
-def page() -> str:
-    """The whole page; a part that was never measured says so."""
+def page(before: str = "") -> str:
+    """The whole page; a part that wasn't measured on this machine stays as the page before has it."""
+    kept = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=^## |\Z)", before, re.MULTILINE | re.DOTALL))
     text = [HEAD]
     for name, part in PARTS.items():
         data = results.read(name)
-        text.append(f"## {name.replace('_', ' ').capitalize()}\n")
+        title = name.replace("_", " ").capitalize()
+        text.append(f"## {title}\n")
         if data is None:
-            text.append(f"Not measured yet: `python -m tests.bench {name}`.\n")
+            text.append(kept.get(title, "").strip() or f"Not measured yet: `python -m tests.bench {name}`.")
+            text[-1] += "\n"
             continue
         text += [sheet.markdown() for sheet in part.sheets(data)]
         text.append(_where(data))
@@ -45,7 +49,7 @@ def _where(data: dict[str, Any]) -> str:
 
 def write(path: Path = PAGE) -> Path:
     """Write the page."""
-    path.write_text(page())
+    path.write_text(page(path.read_text() if path.exists() else ""))
     return path
 
 

@@ -106,6 +106,11 @@ def test_the_page_says_what_was_never_measured(tmp_path: Path, monkeypatch: pyte
     assert all(f"Not measured yet: `python -m tests.bench {name}`" in text for name in PARTS)
 
 
+def test_the_page_keeps_what_was_measured_on_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILOVER_CACHE", str(tmp_path))
+    assert docs.page(docs.PAGE.read_text()) == docs.PAGE.read_text()
+
+
 @pytest.mark.parametrize(
     ("good", "fault_at", "seconds"),
     [
