@@ -41,7 +41,7 @@ class Protocol(HttpToolsProtocol):
 
     _came = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own has it so
         """Note the peer's credentials for the app (``request.state.person``)."""
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")

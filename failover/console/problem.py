@@ -58,7 +58,7 @@ async def on_problem(_request: Request, error: Exception) -> Response:
 
 async def on_invalid(_request: Request, error: Exception) -> Response:
     """For bodies that don't fit: every mistake at once."""
-    assert isinstance(error, ValidationError)  # noqa: S101
+    assert isinstance(error, ValidationError)  # noqa: S101 - as above
     mistakes = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_url=False)]
     return problem(422, "invalid", "; ".join(mistakes), {"mistakes": mistakes})
 
@@ -76,7 +76,7 @@ async def on_failover_error(_request: Request, error: Exception) -> Response:
 
 async def on_http(_request: Request, error: Exception) -> Response:
     """For starlette's own: unknown paths, wrong methods."""
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
     answer = problem(error.status_code, "http", error.detail)
     answer.headers.update(error.headers or {})
     return answer

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,7 +119,7 @@ class Daemon:
         systemd.extend_timeout(REST_SECONDS + 30)
         for listener in self._listeners:
             await listener.stop()
-        rested = [await self._in_thread(lambda h=house: h.runner.close(REST_SECONDS)) for house in self.houses.values()]  # type: ignore[misc]
+        rested = [await self._in_thread(partial(house.runner.close, REST_SECONDS)) for house in self.houses.values()]
         runs = [
             run.number for house in self.houses.values() for run in house.view.runs.unfinished if not run.state.ended
         ]
@@ -186,7 +187,7 @@ class Daemon:
         await self._in_thread(lambda: self.outbox.replace(self._builder.channels(config)))
         for name in [name for name in self.houses if name not in {one.setup.site for one in furnitures}]:
             house = self.houses.pop(name)
-            await self._in_thread(lambda h=house: h.runner.close(REST_SECONDS))  # type: ignore[misc]
+            await self._in_thread(partial(house.runner.close, REST_SECONDS))
             await house.close()
         for furniture in furnitures:
             await self._open(furniture)

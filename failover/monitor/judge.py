@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 
+from failover import model
 from failover.decide.choose import choose
 from failover.decide.decision import Action, Decision
 from failover.decide.explain import record
@@ -112,11 +113,11 @@ class Judge:
 
     async def _take(self, decision: Decision, situation: Situation) -> None:
         last = self.decisions.get(decision.plan)
-        written: Future[object] | None = None
+        written: Future[model.Event | None] | None = None
         if last is None or not decision.same_as(last[0]):
             self.decisions[decision.plan] = (decision, situation.now)
             if last is not None or decision.action is not Action.NOTHING:
-                written = self._scribe.write("decision.made", record(decision, situation))  # type: ignore[assignment]
+                written = self._scribe.write("decision.made", record(decision, situation))
         if decision.action is Action.RECOVER:
             if written is not None:
                 await asyncio.wait([asyncio.wrap_future(written)], timeout=WRITTEN_SECONDS)

@@ -1,7 +1,9 @@
 """Requests that may still act: sent, and no answer came. What conflicts with one waits until it is void (I3).
 
 A helper refuses what comes after its ``not_after`` and ends what runs past its deadline, so that a request is void when
-twice its time is over: it may be begun at the last moment and then run for all of its time.
+twice its time is over: it may be begun at the last moment and then run for all of its time. It is void at once when
+its server has done another change of the same thing for a newer token: the gate let one in at a time, ended what was
+under way for an older token, and refuses what comes of it later.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from failover.model import Token
+
 _MARGIN_SECONDS = 0.5
 _EXCLUSIVE = frozenset({"held", "running"})
 """What only one server may be or have at a time."""
 _SUBJECTS = {"address": "ip", "service": "unit", "database": "name", "connect": "file"}
 """What a change of that verb is about."""
+_GATED = frozenset({"service", "database", "connect"})
+"""Changes that no server makes without its gate; letting go of an address needs none, see the helper's ``lets_go``."""
 _BESIDE = frozenset({"restored"})
 """What is done beside that which serves, in hours perhaps: done once more and late it costs disk, and nothing else."""
 
@@ -28,6 +34,7 @@ class Doubt:
     verb: str
     subject: str
     want: str
+    token: Token
     void_at: float
 
 
@@ -39,13 +46,23 @@ class Doubts:
         self._lock = threading.Lock()
         self._doubts: list[Doubt] = []
 
-    def add(self, server: str, verb: str, args: Mapping[str, Any], within_seconds: float) -> None:
-        """The request was sent with that time; it may be done, or be done yet."""
+    def add(self, server: str, verb: str, args: Mapping[str, Any], token: Token, within_seconds: float) -> None:
+        """The request was sent with that token and that time; it may be done, or be done yet."""
         if verb in _SUBJECTS and args.get("want") not in _BESIDE:
             void_at = self._clock() + 2 * within_seconds + _MARGIN_SECONDS
-            doubt = Doubt(server, verb, str(args.get(_SUBJECTS[verb])), str(args.get("want")), void_at)
+            doubt = Doubt(server, verb, str(args.get(_SUBJECTS[verb])), str(args.get("want")), token, void_at)
             with self._lock:
                 self._doubts = [kept for kept in self._doubts if kept.void_at > self._clock()] + [doubt]
+
+    def done(self, server: str, verb: str, args: Mapping[str, Any], token: Token) -> None:
+        """The server did this for that token: earlier requests about the same thing can't act any more."""
+        about = server, verb, str(args.get(_SUBJECTS.get(verb, "")))
+        with self._lock:
+            if self._doubts and verb in _GATED:
+                self._doubts = [
+                    kept for kept in self._doubts
+                    if (kept.server, kept.verb, kept.subject) != about or kept.token >= token
+                ]  # fmt: skip
 
     def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any]) -> float:
         """How long to wait until nothing can act any more that conflicts with this; 0 when nothing can."""

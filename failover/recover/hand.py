@@ -63,8 +63,10 @@ class Hand:
             outcome = Outcome("ok", answer=answer)
         except ServerError as error:
             trouble, outcome = error, Outcome.of(error)
-        if outcome.result == "unknown":
-            self._doubts.add(change.server, change.verb, change.args, change.within_seconds)
+        if outcome.ok:
+            self._doubts.done(change.server, change.verb, change.args, self.token)
+        elif outcome.result == "unknown":
+            self._doubts.add(change.server, change.verb, change.args, self.token, change.within_seconds)
         self.record.outcome(step, number, outcome, self._clock.monotonic() - began)
         if outcome.kind == "stale-token":
             raise Superseded(f"{change.server} has had orders of a newer run: {outcome.sentence}")

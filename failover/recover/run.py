@@ -163,7 +163,7 @@ class RunJournal:
         return [
             Made(
                 change.step, change.server, change.verb, change.args, change.says,
-                Outcome(change.result or "unknown", change.kind or "", change.sentence, change.answer or {}),  # type: ignore[arg-type]
+                Outcome(change.result or "unknown", change.kind or "", change.sentence, change.answer or {}),  # type: ignore[arg-type] # as it was written
                 change.intended_at,
             )
             for change in self._view.changes

@@ -219,7 +219,7 @@ class WarmServer(ABC):
             if failure is None:
                 return
             # Of many monitors or servers that lost each other together, not all knock again in the same moment.
-            due = failure.at + max(pause, failure.knock_after) * random.uniform(1.0, 1.5)  # noqa: S311
+            due = failure.at + max(pause, failure.knock_after) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
             while not self._closed and (left := due - time.monotonic()) > 0:
                 if self._wanted and failure.may_knock():
                     return

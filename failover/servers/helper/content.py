@@ -352,7 +352,8 @@ class Copy:
     def _listen(self, process: "subprocess.Popen[bytes]", take: Callable[[bytes], bool]) -> str:
         """Read what rsync says until it ends, and work on the files that it names meanwhile."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
-        pipe, rest, names, said = process.stdout.fileno(), b"", collections.deque(), b""  # type: ignore[var-annotated]
+        pipe, rest, said = process.stdout.fileno(), b"", b""
+        names: "collections.deque[bytes]" = collections.deque()
         ended, taken = False, 0
         while True:
             # Not before every file: rsync's pipe holds hundreds of names, and asking for more costs what a rename does.
