@@ -126,6 +126,7 @@ class House:
             self.restores,
             lambda role: view.databases.swaps.get(role),
             lambda: why_frozen(view),
+            lambda server: self.monitor.world.met(server),
         )
         self._tally.expect(setup.site, setup.checks, setup.plans)
         self.monitor = Monitor(

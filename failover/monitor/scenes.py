@@ -21,7 +21,7 @@ from failover.recover.scene import Page, RoleNow, Scene
 
 
 class Scenes:
-    """Makes scenes. ``newest`` and ``silent_since`` are the monitor's; they only read, so any thread may call them."""
+    """Makes scenes. ``newest``, ``silent_since`` and ``met`` are the monitor's; any thread may call them."""
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class Scenes:
         restores: Restores | None = None,
         swap: Callable[[str], Swap | None] = lambda _role: None,
         frozen: Callable[[], str | None] = lambda: None,
+        met: Callable[[str], bool] = lambda _server: True,
     ) -> None:
         self._setup = setup
         self._sight = sight
         self._holders = holders
         self._newest = newest
         self._silent_since = silent_since
+        self._met = met
         self._loop = loop
         self._copies = copies
         self._witnesses = witnesses
@@ -85,6 +87,7 @@ class Scenes:
             certificate=lambda check, server: self._certificate(role, check, server),
             witnesses=self._witnesses,
             silent_since=self._silent_since,
+            met=self._met,
             copies=self._copies,
             backups=setup.backups,
             frozen=self._frozen,

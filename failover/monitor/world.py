@@ -107,14 +107,19 @@ class World:
             self._wanted[name].set()
 
     def silent_since(self, name: str) -> datetime | None:
-        """Since when it gives no answer; None when it does. A question that hangs is silence already."""
+        """Since when it gives no answer; None when it does. A question that hangs is silence already, but not the first
+        one, for which a session has to be opened."""
         seen = self.servers[name]
         if seen.reachable is False:
             return seen.since
         asked = self._asked.get(name)
-        if asked is not None and (self._now() - asked).total_seconds() > HANGS_SECONDS:
+        if asked is not None and seen.reachable and (self._now() - asked).total_seconds() > HANGS_SECONDS:
             return asked
         return None
+
+    def met(self, name: str) -> bool:
+        """Whether a first question to it has ended, one way or the other."""
+        return self.servers[name].reachable is not None
 
     async def look(self, name: str) -> ServerNow:
         """Ask one server now."""

@@ -38,6 +38,11 @@ class Doubt:
     void_at: float
 
 
+def settled_by(server: str, verb: str, args: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """What a change that a server made for a newer token settles there, once it is done: server, verb, subject."""
+    return (server, verb, str(args.get(_SUBJECTS[verb]))) if verb in _GATED else None
+
+
 class Doubts:
     """All of them, over the runs of one site. Thread-safe."""
 
@@ -56,13 +61,12 @@ class Doubts:
 
     def done(self, server: str, verb: str, args: Mapping[str, Any], token: Token) -> None:
         """The server did this for that token: earlier requests about the same thing can't act any more."""
-        about = server, verb, str(args.get(_SUBJECTS.get(verb, "")))
+        about = settled_by(server, verb, args)
         with self._lock:
-            if self._doubts and verb in _GATED:
-                self._doubts = [
-                    kept for kept in self._doubts
-                    if (kept.server, kept.verb, kept.subject) != about or kept.token >= token
-                ]  # fmt: skip
+            self._doubts = [
+                kept for kept in self._doubts
+                if (kept.server, kept.verb, kept.subject) != about or kept.token >= token
+            ]  # fmt: skip
 
     def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any]) -> float:
         """How long to wait until nothing can act any more that conflicts with this; 0 when nothing can."""

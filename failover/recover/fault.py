@@ -11,7 +11,8 @@ from failover.recover.scene import Scene
 
 FRESH_SECONDS = 0.5
 """A look of the monitor's own that ended so recently counts: a look at a silent server takes all of its timeout."""
-_LOOKS = 4
+_PATIENCE_SECONDS = 10.0
+"""How long the monitor may be unable to tell: one that was just started anew in mid-run soon can."""
 _PAUSE_SECONDS = 0.25
 
 _AS_STANDING = {
@@ -28,16 +29,17 @@ def look_again(scene: Scene, condition: Condition) -> None:
         FaultGone: it isn't.
         StepRefused: the monitor can't tell, and what it can't see it doesn't act on.
     """
-    for look in range(_LOOKS):
-        if look:
-            scene.wait(_PAUSE_SECONDS)
+    give_up = scene.clock() + _PATIENCE_SECONDS
+    while True:
         readings = [_reading(scene, check) for check in condition.checks]
         if _holds(condition, readings):
             return
         said = "; ".join(f"{reading.check} is {reading.state}: {reading.reason}" for reading in readings)
         if not any(reading.state is State.UNKNOWN for reading in readings):
             raise FaultGone(f"the failure is gone: {said}")
-    raise StepRefused(f"the failure can't be confirmed: {said}")
+        if scene.clock() >= give_up:
+            raise StepRefused(f"the failure can't be confirmed: {said}")
+        scene.wait(_PAUSE_SECONDS)
 
 
 def _reading(scene: Scene, check: str) -> Reading:

@@ -11,8 +11,10 @@ from failover.errors import NotAllowed
 from failover.journal import Journal
 from failover.journal.move_view import MOVE_KINDS, Move, Moves, moves
 from failover.journal.queries import RunView, runs
-from failover.model import RunKind, utc_now
+from failover.model import RunKind, Token, utc_now
+from failover.recover.doubts import settled_by
 
+OLDEST = Token(0, 0)
 _DOUBT_FOR = timedelta(hours=1)
 """How far back a request can matter: longer than any deadline, and than any jump of the clock that passes unnoticed."""
 
@@ -25,6 +27,8 @@ class Request:
     verb: str
     args: Mapping[str, Any]
     within_seconds: float
+    token: Token
+    at: datetime
 
 
 class Past:
@@ -44,20 +48,34 @@ class Past:
         return runs(self._journal.events(run=number))[0]
 
     def requests_in_doubt(self) -> list[Request]:
-        """Requests of the last hour that may still act: no outcome was written, or an unknown one."""
-        since = self._now() - _DOUBT_FOR
-        kinds = ["change.intended", "change.outcome"]
+        """Requests of the last hour that may still act: no outcome was written, or an unknown one; and the server did
+        nothing about the same thing for a newer token since."""
+        kinds = ["run.opened", "run.resumed", "change.intended", "change.outcome"]
         newest = self._journal.events(site=self._site, kinds=kinds, newest_first=True, limit=1000)
-        known = {
-            (event.run, event.data["change"])
-            for event in newest
-            if event.kind == "change.outcome" and event.data["result"] != "unknown"
-        }
-        return [
-            Request(event.data["server"], event.data["verb"], event.data["args"], event.data["within_seconds"])
-            for event in newest
-            if event.kind == "change.intended" and event.at >= since and (event.run, event.data["change"]) not in known
-        ]
+        tokens: dict[int | None, Token] = {}
+        doubts: dict[tuple[int | None, int], Request] = {}
+        for event in reversed(newest):
+            data = event.data
+            if event.kind in ("run.opened", "run.resumed"):
+                tokens[event.run] = Token(*data.get("token", OLDEST))
+                continue
+            key = event.run, int(data["change"])
+            if event.kind == "change.intended":
+                token = tokens.get(event.run, OLDEST)
+                doubts[key] = Request(
+                    data["server"], data["verb"], data["args"], data["within_seconds"], token, event.at
+                )
+            elif data["result"] != "unknown" and (done := doubts.pop(key, None)) and data["result"] == "ok":
+                about = settled_by(done.server, done.verb, done.args)
+                doubts = {
+                    key: kept
+                    for key, kept in doubts.items()
+                    if about is None
+                    or settled_by(kept.server, kept.verb, kept.args) != about
+                    or kept.token >= done.token
+                }
+        since = self._now() - _DOUBT_FOR
+        return [request for request in doubts.values() if request.at >= since]
 
     def unsettled(self, role: str) -> RunView | None:
         """The newest move of a role that left it open who holds it, and that no later move has settled."""

@@ -62,8 +62,8 @@ class Runner:
         self._stuck: dict[int, str] = {}
         self._callbacks: list[Callable[[RunView], None]] = []
         self._closing = False
-        for change in self._past.requests_in_doubt():  # of an earlier epoch: older than every token from now on
-            self._doubts.add(change.server, change.verb, change.args, Token(0, 0), change.within_seconds)
+        for request in self._past.requests_in_doubt():
+            self._doubts.add(request.server, request.verb, request.args, request.token, request.within_seconds)
 
     # begin -----------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ from failover.servers.policy import Policy
 
 On = Literal["new", "old", "holder", "standby"]
 """A server by its part in the run: where the role goes and where it leaves, or who had it and who stood by before."""
+MEET_SECONDS = 3.0
+"""A first session, from its TCP connection to the helper's first answer, takes half a second on a busy server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Scene:
     """What an HTTP check asks for, as if the named server held this run's role; None for other checks."""
     silent_since: Callable[[str], datetime | None] = field(default=lambda _server: None)
     """Since when a server has been silent on every path (ssh, ping, its checks, seen from others), or None."""
+    met: Callable[[str], bool] = field(default=lambda _server: True)
+    """Whether a server answered, or didn't, since the monitor's own start; else nobody knows yet which it will do."""
     copies: Copies = field(default_factory=Copies)
     """Which copies were found equal to their source, and when; lives as long as the daemon."""
     backups: Mapping[str, BackupSet] = field(default_factory=dict)
@@ -152,8 +156,11 @@ class Scene:
         return {"new": self.new, "old": self.old, "holder": self.role.holder, "standby": self.role.standby}[part]
 
     def patience(self, server: str, usual_seconds: float) -> float:
-        """How long to wait for an answer: a server that is silent on every path is given a moment only."""
-        return min(usual_seconds, 0.3) if self.silent_since(server) is not None else usual_seconds
+        """How long to wait for an answer: a server that is silent on every path is given a moment only, and one that a
+        monitor just started is still connecting to the time that takes, lest it be taken for dead and cut off."""
+        if self.silent_since(server) is not None:
+            return min(usual_seconds, 0.3)
+        return usual_seconds if self.met(server) else max(usual_seconds, MEET_SECONDS)
 
     def others(self) -> list[str]:
         """Every server but ``old`` and ``new``: a third place to look from."""

@@ -1,4 +1,4 @@
-"""kill -9 of the daemon while the database moves: one run, ended once, nothing lost that a backup held."""
+"""kill -9 of the daemon while the database moves, in the middle of a restore too: one run, ended once, nothing lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from tests.e2e.bureau import Bureau, Run
 from tests.e2e.mortal import DROP_IN, arm, has_died, make_mortal
 from tests.e2e.town import Town
 from tests.lab import Writer
-from tests.lab.databases import markers
+from tests.lab.databases import AS_POSTGRES, ask, databases, markers
 
 pytestmark = pytest.mark.lab
 
 UNIT = "postgresql@15-main"
+COPYING = f'{AS_POSTGRES} psql -XAtc "{{}}" | grep -q 1'.format(
+    "select 1 from pg_stat_activity where query like 'COPY%'"
+)
 
 
 @pytest.fixture
@@ -68,3 +71,34 @@ def test_killed_at_a_line_of_its_journal(mortal: Bureau, kind: str, count: int) 
         mortal.lab.db.kill_service(UNIT)
         ended_once(mortal, writer, held)
         assert has_died(mortal), "it wasn't killed at all"
+
+
+def test_killed_in_the_middle_of_a_restore_that_could_not_be_done_ahead(mortal: Bureau) -> None:
+    lab, backup = mortal.lab, mortal.lab.db_backup
+    filler = "create table filler as select g as id, repeat(md5(g::text), 20) as text from generate_series(1, 150000) g"
+    mortal.cli("automation", "off", "--why", "nothing is to be restored ahead")
+    try:
+        ask(lab, lab.db, f"{filler}; create index on filler (text); alter table filler owner to wcm", "wcm")
+        with Writer(lab, every=2.0) as writer:
+            writer.await_accepted(1, within=20, into="db")
+            held = markers(lab, lab.db)
+            mortal.cli("backup", "now", "wcm-db", timeout=120)
+            for name in databases(lab, backup):
+                if name.startswith("wcm__2"):
+                    ask(lab, backup, f"drop database {name} with (force)")
+            lab.db.kill_service(UNIT)
+            mortal.monitor.start("failover recover database --yes")
+            backup.run(f"for i in $(seq 1200); do {COPYING} && exit 0; sleep 0.02; done; exit 1", timeout=90)
+            mortal.monitor.run("systemctl kill --signal=KILL failover")
+            ended_once(mortal, writer, held)
+    finally:
+        mortal.cli("automation", "on", "--why", "as before")
+        if lab.db.run(f"systemctl start {UNIT}", check=False).code == 0:
+            ask(lab, lab.db, "drop table if exists filler", "wcm")
+    assert not [name for name in databases(lab, backup) if name.startswith("wcm__2") and half_made(mortal, name)]
+
+
+def half_made(bureau: Bureau, name: str) -> bool:
+    """Whether a restore left it so."""
+    has = "select 1 from pg_tables where tablename = 'bureau_marker'"
+    return not ask(bureau.lab, bureau.lab.db_backup, has, name)

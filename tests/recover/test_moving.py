@@ -73,6 +73,14 @@ def test_a_monitor_that_cannot_tell_moves_nothing(bureau: Bureau) -> None:
     assert not run.changes
 
 
+def test_a_monitor_that_cannot_tell_yet_looks_again_for_a_while(bureau: Bureau) -> None:
+    bureau.break_web()
+    bureau.world.cut.add(("monitor", "*"))
+    bureau.world.later.append((4.0, bureau.world.cut.clear))
+    assert bureau.recover().state is RunState.DONE
+    assert bureau.holds == "web-backup"
+
+
 def test_a_restart_in_place_that_heals_ends_the_run(build: Build) -> None:
     bureau = build(plan=HEALING_PLAN)
     bureau.break_web(hopeless=False)
