@@ -113,9 +113,9 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
             continue
         if made.outcome.ok:
             failed.pop(backup, None)
-        elif made.outcome.result == "unknown":
+        elif made.outcome.result == "unknown" or made.outcome.kind == "killed":
             unknown[backup] = unknown.get(backup, 0) + 1
-            if unknown[backup] >= 3:
+            if unknown[backup] >= _MOST_UNKNOWN:
                 failed[backup] = f"restoring it was begun {unknown[backup]} times and never came to an end"
         elif made.outcome.result in ("failed", "refused") and made.outcome.kind not in NOT_ITS_FAULT:
             failed[backup] = f"it couldn't be restored on {server} ({made.outcome.kind}): {made.outcome.sentence}"
@@ -130,7 +130,9 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
 
 SERVER_LACKS = frozenset({"no-account", "no-right", "no-password", "no-user"})
 """What a restore can fail of on this server, whichever backup it is: somebody has to see to the server first."""
-NOT_ITS_FAULT = SERVER_LACKS | {"no-space", "past-deadline", "other-boot", "busy", "stale-token", "database-down"}
+NOT_ITS_FAULT = SERVER_LACKS | {
+    "no-space", "past-deadline", "other-boot", "busy", "stale-token", "superseded", "killed", "database-down"
+}  # fmt: skip
 """What a restore can fail of that says nothing of the backup."""
 _MOST_UNKNOWN = 3
 """Once may be the line, twice a crash of the monitor; a third time the backup itself may bring the server down."""

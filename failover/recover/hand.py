@@ -68,7 +68,7 @@ class Hand:
         elif outcome.result == "unknown":
             self._doubts.add(change.server, change.verb, change.args, self.token, change.within_seconds)
         self.record.outcome(step, number, outcome, self._clock.monotonic() - began)
-        if outcome.kind == "stale-token":
+        if outcome.kind in ("stale-token", "superseded"):  # refused on arrival, or ended while it was at work
             raise Superseded(f"{change.server} has had orders of a newer run: {outcome.sentence}")
         if trouble is None or outcome.result in change.tolerates:
             return outcome

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +21,11 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import results
+from tests.bench.driver import Driver
 from tests.bench.sheet import Sheet, judged, shown, times
 from tests.e2e.bureau import Bureau
-from tests.lab import Lab, LabError
+from tests.lab import Lab
 
-DRIVER = Path(__file__).with_name("sync_driver.py")
 HOSTS = ("monitor", "router", "web", "web-backup", "wcm")
 FILES, FOLDERS, CHANGED = 50_000, 500, 100
 COLD, SAME = "cold", "nothing changed"
@@ -87,40 +85,6 @@ for path in dice.sample(found, count):
 TREE = "cd -P {} && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
 
 
-class Driver:
-    """The monitor's side of our copy: a process there that keeps its sessions between orders."""
-
-    def __init__(self, bureau: Bureau) -> None:
-        bureau.monitor.write("/root/sync_driver.py", DRIVER.read_text())
-        script = "import sys; sys.path.insert(0, '/opt/failover/lib'); exec(open('/root/sync_driver.py').read())"
-        self._process = subprocess.Popen(
-            bureau.monitor.argv(["python3", "-c", script]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._run = 0
-
-    def sync(self) -> dict[str, Any]:
-        """One copy; how long each part of it took."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._run += 1
-        self._process.stdin.write(json.dumps({"do": "sync", "run": self._run}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline() or '{"error": "the driver ended"}')
-        if "error" in answer:
-            raise LabError(f"our copy failed: {answer['error']}")
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(20)
-
-
 @contextmanager
 def disk(files: int) -> Iterator[Path]:
     """A folder on the disk of the cache, with room enough; removed at the end."""
@@ -164,19 +128,21 @@ def _on(lab: Lab, rounds: int, files: int, watch: results.Watch, say: Callable[[
     total = int(lab.wcm.run(fill, timeout=300).out)
     say(f"{files} files, {total / 1e6:.0f} MB")
     _let_rsync_in(lab)
-    driver = Driver(bureau)
-    ways: dict[str, Callable[[], dict[str, Any]]] = {"ours": driver.sync, "rsync": lambda: _rsync(lab)}
-    for number, cases in enumerate(_rounds(rounds)):
-        for case in cases:
-            _prepare(lab, case, number)
-            for who in list(ways)[:: 1 if number % 2 == 0 else -1]:
-                _settle(lab)
-                watch.look()
-                found = ways[who]()
-                taken[who][case].append(found)
-                say(f"round {number + 1}: {case}, {who}: {found['seconds']:.2f} s")
-    same = _trees(lab)
-    driver.close()
+    with Driver(bureau, "sync_driver.py") as driver:
+        ways: dict[str, Callable[[], dict[str, Any]]] = {
+            "ours": lambda: driver.order("our copy failed", do="sync"),
+            "rsync": lambda: _rsync(lab),
+        }
+        for number, cases in enumerate(_rounds(rounds)):
+            for case in cases:
+                _prepare(lab, case, number)
+                for who in list(ways)[:: 1 if number % 2 == 0 else -1]:
+                    _settle(lab)
+                    watch.look()
+                    found = ways[who]()
+                    taken[who][case].append(found)
+                    say(f"round {number + 1}: {case}, {who}: {found['seconds']:.2f} s")
+        same = _trees(lab)
     for name in ("wcm", "web-backup"):  # a lab ends within half a minute; half a million files on a disk don't
         lab[name].run(f"rm -rf {SITE} {SITE}.releases {THEIRS}", timeout=600)
     return {"bytes": total, "equal": same, "cases": _summary(taken)}

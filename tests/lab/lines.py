@@ -7,10 +7,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 from .errors import LabTimeout
+from .host import Host
 
 Line = dict[str, Any]
 
@@ -49,3 +51,32 @@ class Lines:
                     self._take(json.loads(raw))
                     self._first.set()
         self._ended(time.time())
+
+
+class Beside:
+    """A person beside the lab, as a program there that tells what it meets, for as long as its ``with`` block lasts."""
+
+    def __init__(self, host: Host, program: Path, arguments: Sequence[str]) -> None:
+        self._host = host
+        self._program = program
+        self._arguments = arguments
+        self._lock = threading.Lock()
+        self._lines: Lines | None = None
+
+    def __enter__(self) -> Self:
+        self._lines = Lines(self._host.beside(self._program, *self._arguments), self._take)
+        self._lines.wait_first()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Go home. What was seen stays known; an attempt that is under way is unknown for ever."""
+        if self._lines:
+            self._lines.stop()
+            self._lines = None
+
+    def _take(self, line: Line) -> None:
+        """Remember what the program tells."""
+        raise NotImplementedError

@@ -1,7 +1,6 @@
 """A visitor of the site, behind the router, who asks for a page every 10 ms and remembers every reply."""
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from .errors import LabTimeout
 from .host import Host
-from .lines import Line, Lines
+from .lines import Beside, Line
 
 PROGRAM = Path(__file__).with_name("programs") / "visit.py"
 PAGES = ("/index.html", "/page/0.html", "/page/7.html", "/build-id", "/page/19.html")
@@ -57,7 +56,7 @@ class Outage:
         return self.end - self.start
 
 
-class Visitor:
+class Visitor(Beside):
     """Visits from the start of its ``with`` block to its end.
 
     Args:
@@ -72,26 +71,9 @@ class Visitor:
         self, host: Host, address: str = "10.77.0.100", *, paths: Sequence[str] = PAGES, port: int = 80,
         every: float = 0.01, timeout: float = 1.0, name: str = "www",
     ) -> None:  # fmt: skip
-        self._host = host
-        self._arguments = [address, str(port), str(every), str(timeout), name, *paths]
+        super().__init__(host, PROGRAM, [address, str(port), str(every), str(timeout), name, *paths])
         self._every = every
         self._replies: list[Reply] = []
-        self._lock = threading.Lock()
-        self._lines: Lines | None = None
-
-    def __enter__(self) -> "Visitor":
-        self._lines = Lines(self._host.beside(PROGRAM, *self._arguments), self._take)
-        self._lines.wait_first()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Go home. What was seen stays known."""
-        if self._lines:
-            self._lines.stop()
-            self._lines = None
 
     @property
     def replies(self) -> list[Reply]:

@@ -11,7 +11,6 @@ markers_by_database(lab)                          # everything that is in any da
 
 import itertools
 import secrets
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from .databases import engine, markers
 from .errors import LabTimeout
 from .host import Host
 from .lab import Lab
-from .lines import Line, Lines
+from .lines import Beside, Line
 from .wcm import HOSTS
 
 PROGRAM = Path(__file__).parent / "programs" / "write.py"
@@ -51,7 +50,7 @@ class Publication:
         return f"{self.marker} {self.outcome} after {self.ended - self.began:.2f} s: {what}"
 
 
-class Writer:
+class Writer(Beside):
     """Writes from the start of its ``with`` block to its end, at most `LIMIT` markers.
 
     Args:
@@ -69,30 +68,14 @@ class Writer:
         engine(lab)
         assert lab.made is not None
         self._lab = lab
-        self._host = host or lab.hosts.get("client") or lab["monitor"]
         self._names = {card.ipv4: name for name, cards in lab.plan.items() for card in cards}
         self._names |= {card.ipv6: name for name, cards in lab.plan.items() for card in cards}
         prefix = f"w{secrets.token_hex(2)}"  # markers of two writers, or of two runs, are told apart
         addresses = [lab[name].ip for name in wcms if name in lab.hosts]
         password = lab.made.folder / "secrets" / "editor-password"
-        self._arguments = [str(password), prefix, str(every), str(timeout), str(LIMIT), *addresses]
+        arguments = [str(password), prefix, str(every), str(timeout), str(LIMIT), *addresses]
+        super().__init__(host or lab.hosts.get("client") or lab["monitor"], PROGRAM, arguments)
         self._publications: dict[str, Publication] = {}
-        self._lock = threading.Lock()
-        self._lines: Lines | None = None
-
-    def __enter__(self) -> "Writer":
-        self._lines = Lines(self._host.beside(PROGRAM, *self._arguments), self._take)
-        self._lines.wait_first()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Go home. An attempt that is under way is unknown for ever."""
-        if self._lines:
-            self._lines.stop()
-            self._lines = None
 
     @property
     def publications(self) -> list[Publication]:

@@ -368,6 +368,22 @@ def test_the_old_one_is_quieted_even_where_no_step_stopped_it(build: BuildDataba
     assert changes(run) == ["db-backup restored", "db read-only", "db-backup swapped"]
 
 
+@pytest.mark.parametrize("kind", ["superseded", "killed"])
+def test_a_restore_ahead_that_was_cut_off_says_nothing_against_the_backup(bureau: DatabaseBureau, kind: str) -> None:
+    newest = bureau.backup(at_hours=-1)
+    bureau.world.fates = [("database", f"failed:{kind}")]  # as where a recovery begins meanwhile
+    bureau.world.at_call = lambda where: bureau.runner.close(0) if where.startswith("after change") else None
+    bureau.ahead()
+    bureau.world.at_call = lambda _where: None
+    assert not bureau.world.fates, "it was met"
+    assert bureau.restores.refusal("db-backup", newest.id) is None
+    bureau.fail()
+    bureau.restart()
+    assert bureau.recover().state is RunState.DONE
+    (swapped,) = bureau.journal.events(kinds=["database.swapped"])
+    assert swapped.data["backup"] == newest.id, "not the one before it"
+
+
 # what comes back -----------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,9 @@ USER = "nobody"
 """Stands for ``failover-db`` and for the database's own user: one that may do nothing."""
 SECRET = 'p:a\\s "word'
 """With everything that a password file has to escape."""
-BIN = Path("/usr/lib/postgresql/15/bin")
+VERSION = max((int(path.name) for path in Path("/usr/lib/postgresql").glob("[0-9]*")), default=0)
+"""Of the newest PostgreSQL that this machine has."""
+BIN = Path(f"/usr/lib/postgresql/{VERSION}/bin")
 STARTS_WITHIN = 30.0
 
 
@@ -244,7 +247,7 @@ class PostgreSQL(Server):
 def postgresql(under: Path | None = None) -> Iterator[PostgreSQL]:
     """A new one; ``under`` is where its data lie, if they are to lie on another disk."""
     need_root()
-    assert BIN.exists(), "make lab-packages installs PostgreSQL 15"
+    assert BIN.exists(), "make test-packages installs PostgreSQL"
     with folder() as top:
         data = (under or top) / "pg"
         data.mkdir()
@@ -259,3 +262,25 @@ def postgresql(under: Path | None = None) -> Iterator[PostgreSQL]:
 def day(number: int, hour: int = 2) -> datetime:
     """A moment of this November."""
     return datetime(2026, 11, number, hour, tzinfo=UTC)
+
+
+class Writers:
+    """Clients that connect, write and connect anew as fast as they can, like a pool does; in a ``with`` block."""
+
+    def __init__(self, argv: list[str], count: int = 4) -> None:
+        self._argv, self._stop = argv, threading.Event()
+        self._threads = [threading.Thread(target=self._write) for _ in range(count)]
+
+    def _write(self) -> None:
+        while not self._stop.is_set():
+            subprocess.run(self._argv, capture_output=True, timeout=30, check=False)
+
+    def __enter__(self) -> Writers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)

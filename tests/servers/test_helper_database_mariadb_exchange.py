@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from tests.servers.databases import day
+from tests.servers.databases import Writers, day
 from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, restored, session, wait_for
 from tests.servers.speak import SOURCES
 
@@ -104,33 +103,11 @@ def test_it_is_put_in_place_where_none_served(maria: MariaDB, there: str) -> Non
 # --- in use ----------------------------------------------------------------------------------------------------------
 
 
-class Writers:
-    """Clients that connect, write and connect anew as fast as they can, like a pool does."""
-
-    def __init__(self, server: MariaDB, count: int = 3) -> None:
-        self.server, self.stop = server, threading.Event()
-        self.threads = [threading.Thread(target=self._write) for _ in range(count)]
-
-    def _write(self) -> None:
-        orders = "START TRANSACTION; INSERT INTO log (what) VALUES ('w'); SELECT SLEEP(0.5); COMMIT"
-        argv = [*self.server.client(), "wcm", "-e", orders]
-        while not self.stop.is_set():
-            subprocess.run(argv, capture_output=True, timeout=30, check=False)
-
-    def __enter__(self) -> Writers:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(30)
-
-
 def test_open_connections_are_ended(maria: MariaDB) -> None:
     in_place_of(maria)
-    with session(maria, "wcm", "wcm", "START TRANSACTION; SELECT * FROM page LIMIT 1") as holder, Writers(maria):
+    orders = "START TRANSACTION; INSERT INTO log (what) VALUES ('w'); SELECT SLEEP(0.5); COMMIT"
+    writers = Writers([*maria.client(), "wcm", "-e", orders])
+    with session(maria, "wcm", "wcm", "START TRANSACTION; SELECT * FROM page LIMIT 1") as holder, writers:
         wait_for(lambda: maria.ask()["connections"] > 1)
         reply = maria.change("swapped", into=INTO, keep=KEEP)
         assert "result" in reply, reply

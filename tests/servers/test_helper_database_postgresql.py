@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.databases import BIN, USER, PostgreSQL, day, postgresql
+from tests.servers.databases import BIN, USER, VERSION, PostgreSQL, Writers, day, postgresql
 
 INTO = "wcm__20261124t020000"
 KEEP = "wcm__old_20261124t091450"
@@ -243,7 +242,7 @@ def test_an_extension_that_is_missing_here_is_named_before(server: PostgreSQL) -
     server.sql("DROP EXTENSION hstore", "wcm", "postgres")
     assert restored(server, backup)["result"]["rows"] == 2500, "a trusted one is made by the owner"
     server.change("dropped", into=INTO)
-    control = Path("/usr/share/postgresql/15/extension/hstore.control")
+    control = Path(f"/usr/share/postgresql/{VERSION}/extension/hstore.control")
     hidden = server.top / "hstore.control"
     shutil.move(control, hidden)
     try:
@@ -378,44 +377,10 @@ def test_it_is_put_in_place_and_back_by_renaming(server: PostgreSQL) -> None:
                "GRANT CONNECT ON DATABASE wcm TO PUBLIC")  # fmt: skip
 
 
-class Writers:
-    """Clients that connect, write and connect anew as fast as they can, like a pool does."""
-
-    def __init__(self, server: PostgreSQL, count: int = 4) -> None:
-        self.server, self.stop, self.made = server, threading.Event(), 0
-        self.threads = [threading.Thread(target=self._write) for _ in range(count)]
-
-    def _write(self) -> None:
-        base = [
-            BIN / "psql",
-            "-XqAt",
-            "-h",
-            self.server.data.parent,
-            "-p",
-            str(self.server.port),
-            "-U",
-            "wcm",
-            "-d",
-            "wcm",
-        ]
-        while not self.stop.is_set():
-            subprocess.run([*base, "-c", "SELECT pg_sleep(0.5)"], capture_output=True, timeout=30, check=False)
-            self.made += 1
-
-    def __enter__(self) -> Writers:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(30)
-
-
 def test_open_connections_are_ended_and_new_ones_kept_out_meanwhile(server: PostgreSQL) -> None:
     restored(server, server.dump(day(24)))
-    with Writers(server):
+    program = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", server.port, "-U", "wcm", "-d", "wcm"]
+    with Writers([*map(str, program), "-c", "SELECT pg_sleep(0.5)"]):
         wait_for(lambda: server.ask()["connections"] > 0)
         reply = server.change("swapped", into=INTO, keep=KEEP)
     assert "result" in reply, reply
