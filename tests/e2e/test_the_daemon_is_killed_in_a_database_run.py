@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.bureau import Bureau, Run
+from tests.e2e.bureau import Bureau, Run, Status
 from tests.e2e.mortal import DROP_IN, arm, has_died, make_mortal
 from tests.e2e.town import Town
 from tests.lab import Writer
@@ -19,6 +19,17 @@ UNIT = "postgresql@15-main"
 COPYING = f'{AS_POSTGRES} psql -XAtc "{{}}" | grep -q 1'.format(
     "select 1 from pg_stat_activity where query like 'COPY%'"
 )
+
+SLOW = """
+create function dawdle(int) returns boolean language sql as 'select true';
+alter function dawdle owner to wcm;
+create table slow (id int check (dawdle(id)));
+alter table slow owner to wcm;
+insert into slow select * from generate_series(1, 400);
+create or replace function dawdle(int) returns boolean language plpgsql
+    as 'begin perform pg_sleep(0.02); return true; end'
+"""
+"""A small table that takes eight seconds to fill again."""
 
 
 @pytest.fixture
@@ -75,10 +86,9 @@ def test_killed_at_a_line_of_its_journal(mortal: Bureau, kind: str, count: int) 
 
 def test_killed_in_the_middle_of_a_restore_that_could_not_be_done_ahead(mortal: Bureau) -> None:
     lab, backup = mortal.lab, mortal.lab.db_backup
-    filler = "create table filler as select g as id, repeat(md5(g::text), 20) as text from generate_series(1, 150000) g"
     mortal.cli("automation", "off", "--why", "nothing is to be restored ahead")
     try:
-        ask(lab, lab.db, f"{filler}; create index on filler (text); alter table filler owner to wcm", "wcm")
+        ask(lab, lab.db, SLOW, "wcm")
         with Writer(lab, every=2.0) as writer:
             writer.await_accepted(1, within=20, into="db")
             held = markers(lab, lab.db)
@@ -87,15 +97,20 @@ def test_killed_in_the_middle_of_a_restore_that_could_not_be_done_ahead(mortal: 
                 if name.startswith("wcm__2"):
                     ask(lab, backup, f"drop database {name} with (force)")
             lab.db.kill_service(UNIT)
-            mortal.monitor.start("failover recover database --yes")
-            backup.run(f"for i in $(seq 1200); do {COPYING} && exit 0; sleep 0.02; done; exit 1", timeout=90)
+            mortal.until(down, 20)
+            mortal.monitor.run("systemd-run --quiet failover recover database --yes")
+            backup.run(f"for i in $(seq 400); do {COPYING} && exit 0; sleep 0.05; done; exit 1", timeout=90)
             mortal.monitor.run("systemctl kill --signal=KILL failover")
             ended_once(mortal, writer, held)
+        assert not [name for name in databases(lab, backup) if name.startswith("wcm__2") and half_made(mortal, name)]
     finally:
         mortal.cli("automation", "on", "--why", "as before")
-        if lab.db.run(f"systemctl start {UNIT}", check=False).code == 0:
-            ask(lab, lab.db, "drop table if exists filler", "wcm")
-    assert not [name for name in databases(lab, backup) if name.startswith("wcm__2") and half_made(mortal, name)]
+        ask(lab, backup, "drop table if exists slow; drop function if exists dawdle", "wcm")
+
+
+def down(status: Status) -> bool:
+    """Whether the daemon calls the database down."""
+    return any(check["name"] == "database" and check["standing"] == "down" for check in status["checks"])
 
 
 def half_made(bureau: Bureau, name: str) -> bool:
