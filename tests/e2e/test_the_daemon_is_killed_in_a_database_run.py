@@ -99,6 +99,7 @@ def test_killed_in_the_middle_of_a_restore_that_could_not_be_done_ahead(mortal: 
             lab.db.kill_service(UNIT)
             mortal.until(down, 20)
             mortal.monitor.run("systemd-run --quiet failover recover database --yes")
+            mortal.until_run("recover", ("running",), 20)
             backup.run(f"for i in $(seq 400); do {COPYING} && exit 0; sleep 0.05; done; exit 1", timeout=90)
             mortal.monitor.run("systemctl kill --signal=KILL failover")
             ended_once(mortal, writer, held)
