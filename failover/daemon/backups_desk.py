@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from failover.backups import Backup, BackupSet, Choice, FilesSet, MadeSet, Target, choose
 from failover.backups.catalogue import Shelf
-from failover.backups.due import last_due
 from failover.console.desk import Person
 from failover.daemon.house import House
 from failover.errors import NotAllowed, NotFound
@@ -32,10 +30,10 @@ def the_set(house: House, name: str) -> BackupSet:
     return known[name]
 
 
-def sets_view(house: House, name: str | None, now: datetime) -> list[Json]:
+def sets_view(house: House, name: str | None) -> list[Json]:
     """One set, or all, for ``failover backup list``."""
     names = [name] if name is not None else list(house.monitor.setup.backups)
-    return [_set_view(house, one, the_set(house, one), now) for one in names]
+    return [_set_view(house, one, the_set(house, one)) for one in names]
 
 
 def begin(
@@ -89,13 +87,13 @@ def _best(house: House, name: str, its: BackupSet, place: str | None = None) -> 
     return choose([one for one in there if place in (None, one.server)], {name: its}, target, utc_now())
 
 
-def _set_view(house: House, name: str, its: BackupSet, now: datetime) -> Json:
+def _set_view(house: House, name: str, its: BackupSet) -> Json:
     catalogue = house.monitor.backups.catalogue
     choice = _best(house, name, its)
     last = catalogue.last_made(name)
     due, done = None, None
     if isinstance(its, MadeSet):
-        due = last_due(now, its.times, ZoneInfo(house.monitor.setup.timezone))
+        due = house.monitor.backups.due(its)
         done = house.monitor.backups.is_done(name, its, due)
     return {
         "name": name,

@@ -105,7 +105,7 @@ class TheDesk:
     def backups(self, site: str | None, name: str | None) -> Json:
         """See :class:`~failover.console.desk.Desk`."""
         house, now = self._house(site), utc_now()
-        return {"site": house.name, "now": views.moment(now), "sets": backups_desk.sets_view(house, name, now)}
+        return {"site": house.name, "now": views.moment(now), "sets": backups_desk.sets_view(house, name)}
 
     def begin_backup(
         self,

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from failover.backups import Backup, Catalogue, MadeSet
 from failover.backups.catalogue import read_shelf
 from failover.backups.due import last_due
+from failover.backups.settings import DatabaseSet
 from failover.errors import Busy, FailoverError, ServerError
 from failover.journal.run_view import DAEMON, RunView
 from failover.journal.site_view import SiteView
@@ -86,10 +87,12 @@ class BackupKeeper:
             self.catalogue.apply(event)
 
     def heard(self, event: Event) -> None:
-        """A backup was made, copied, read, restored or removed: the servers are asked again soon."""
+        """A backup was made, copied, read, restored or removed: servers are asked again soon. Or the database moved,
+        and one is due."""
         if event.kind in BACKUP_KINDS:
             self.catalogue.apply(event)
             self._asked = {key: at for key, at in self._asked.items() if key[0] != event.data["set"]}
+        if event.kind in (*BACKUP_KINDS, "role.moved"):
             self._calendar.soon("backups")
 
     def look_soon(self) -> None:
@@ -134,11 +137,18 @@ class BackupKeeper:
         """Begin to make a backup, or to bring it to its second place, if that is due and isn't done."""
         its = self._setup.backups[name]
         assert isinstance(its, MadeSet)  # noqa: S101 - only such sets are on the calendar
-        due = last_due(self._now(), its.times, self._zone)
+        due = self.due(its)
         if self.is_done(name, its, due):
             return
         plan = back_up(its.role, name, due, self._setup.timezone)
         await self._begin(f"backup-{name}", plan, f"a backup of {name} is due since {due:%Y-%m-%d %H:%M} UTC")
+
+    def due(self, its: MadeSet) -> datetime:
+        """Since when a backup is due: by the calendar, or since the database moved. The backups before are of another
+        server's rows, and after a rollback the newest of them isn't what serves."""
+        due = last_due(self._now(), its.times, self._zone)
+        move = self._view.moves.newest.get(its.role)
+        return max(due, move.at) if move is not None and isinstance(its, DatabaseSet) else due
 
     def is_done(self, name: str, its: MadeSet, due: datetime) -> bool:
         """Whether the backup that is due is made and copied, as far as its servers said; so while they say nothing."""

@@ -49,6 +49,18 @@ async def test_it_is_made_once_and_not_again_by_the_next_daemon(bureau: KeepingB
     assert last.id == newest(bureau).stem
 
 
+async def test_one_is_made_as_soon_as_the_database_moved_whatever_the_calendar_says(bureau: KeepingBureau) -> None:
+    await bureau.start()
+    await bureau.until(lambda: len(bureau.events("run.ended")) == 1)
+    await asyncio.sleep(1.1)  # ids tell seconds
+    moved = {"role": "database", "from": "db-backup", "to": "db", "commit_within_seconds": 0.0}
+    bureau.journal.append("role.moved", site="bureau", by="lin", run=bureau.journal.next_run(), data=moved)
+    await bureau.until(lambda: len(bureau.events("backup.made")) == 2)
+    await bureau.until(lambda: len(bureau.events("run.ended")) == 2)
+    await bureau.house.monitor.backups._round()
+    assert len(bureau.events("backup.made")) == 2, "once"
+
+
 async def test_a_set_without_any_backup_is_down(bureau: KeepingBureau) -> None:
     secret = bureau.homes["db-backup"].root / "etc/failover-helper/db-password"
     secret.write_text("wrong\n")

@@ -347,7 +347,7 @@ def _swapped(engine: Engine, args: Args) -> Answer:
     into, keep = args["into"], args["keep"]
     if not engine.is_restored(into) or not engine.is_kept(keep):
         raise Refused("not-in-policy", f"{into[:100]!r} and {keep[:100]!r} aren't names for a restored and a kept one")
-    there = {entry["name"]: entry["note"] for entry in engine.databases()}
+    there = engine.notes()
     if into not in there:
         if there.get(engine.name, {}).get("into") == into:
             return {"changed": False}
@@ -367,7 +367,7 @@ def _swapped_back(engine: Engine, args: Args) -> Answer:
         raise Refused(
             "not-in-policy", f"{aside[:100]!r} and {keep[:100]!r} aren't names for one set aside and a kept one"
         )
-    there = {entry["name"] for entry in engine.databases()}
+    there = engine.notes()
     if keep not in there:
         if engine.name in there and aside in there:
             return {"changed": False}

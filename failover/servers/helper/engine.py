@@ -92,6 +92,10 @@ class Engine:
         """The family: ``name bytes note`` (what we noted of it, a dict) and ``connections``."""
         raise NotImplementedError
 
+    def notes(self) -> Dict[str, Answer]:
+        """The family's notes by name, in less time than it takes to measure what each holds."""
+        return {entry["name"]: entry["note"] for entry in self.databases()}
+
     def read_only(self, of: str) -> bool:
         """Whether its owner can't write to it."""
         raise NotImplementedError

@@ -36,6 +36,11 @@ TABLES = (
     " AND n.nspname NOT LIKE 'pg\\_toast%' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid ="
     " 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1, 2"
 )
+SIZE_AND_SESSIONS = (
+    ", CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) END AS bytes,"
+    " (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.pid <> pg_backend_pid()"
+    " AND a.usesysid IS NOT NULL) AS connections"
+)
 
 
 def quoted(name: str) -> str:
@@ -163,13 +168,15 @@ class PostgreSQLServer(Engine):
         self._version = lines[0].split()[0]
         return self._version, self._family(json.loads("\n".join(lines[1:-1]))), lines[-1] == "t"
 
-    def _family_query(self) -> str:
+    def notes(self) -> Dict[str, Answer]:
+        """See :class:`Engine`. A size is asked of the disk, file by file."""
+        return {entry["name"]: entry["note"] for entry in self._family(self.rows(self._family_query("")))}
+
+    def _family_query(self, more: str = SIZE_AND_SESSIONS) -> str:
         return (
-            "SELECT d.datname AS name, CASE WHEN has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid)"
-            " END AS bytes, shobj_description(d.oid, 'pg_database') AS note, (SELECT count(*) FROM pg_stat_activity a"
-            " WHERE a.datid = d.oid AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL) AS connections"
+            "SELECT d.datname AS name, shobj_description(d.oid, 'pg_database') AS note{}"
             " FROM pg_database d WHERE d.datname = {} OR d.datname LIKE {} ORDER BY 1"
-        ).format(literal(self.name), literal(self.name.replace("_", "\\_") + "\\_\\_%"))
+        ).format(more, literal(self.name), literal(self.name.replace("_", "\\_") + "\\_\\_%"))
 
     def _family(self, rows: List[Answer]) -> List[Answer]:
         found = [entry for entry in rows if entry["name"] == self.name or self._is_ours(entry["name"])]
