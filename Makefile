@@ -35,7 +35,7 @@ lab-packages: ## installs the Debian packages that the lab of real hosts needs
 test-packages: ## and those that the tests start on this machine itself
 	@tests/install-packages $(TEST_PACKAGES)
 
-demo: install lab-packages ## builds the lab, fails the web server, watches the recovery, prints the outages
+demo: install lab-packages ## builds the lab, fails each server and two in a row, watches the recoveries, prints the outages
 	$(BIN)/python -m tests.demo
 
 lab: install lab-packages ## a lab of real hosts to play in

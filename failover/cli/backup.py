@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-
 import click
 
-from failover.cli.client import Answered, Client, Json, client, output_option, show_json
+from failover.cli.client import Client, Json, client, output_option, show_json
 from failover.cli.follow import follow
 from failover.cli.main import FAILED, OK
+from failover.cli.turn import begin
 from failover.cli.words import ago, coloured, local, size
 
 TURN_SECONDS = 300.0
@@ -23,7 +21,7 @@ def backup() -> None:
 
 
 def _run(daemon: Client, output: str, wait: bool, **order: str | None) -> int:
-    run = _begin(daemon, order)
+    run = begin(daemon, "/backups", TURN_SECONDS, **order)
     if not wait:
         said = f"run {run['number']} is under way: failover runs show {run['number']}"
         show_json(run) if output == "json" else click.echo(said)
@@ -32,21 +30,6 @@ def _run(daemon: Client, output: str, wait: bool, **order: str | None) -> int:
     if output == "json":
         show_json(view)
     return code
-
-
-def _begin(daemon: Client, order: Mapping[str, str | None]) -> Json:
-    """Begin it, after what the daemon does ahead of time by itself, which a person needn't know of."""
-    body: dict[str, object] = dict(order)
-    give_up = time.monotonic() + TURN_SECONDS
-    while True:
-        try:
-            return daemon.post("/backups", within_seconds=60.0, **body)
-        except Answered as error:
-            if error.kind != "busy" or time.monotonic() >= give_up:
-                raise
-            if daemon.get(f"/runs/{error.problem['run']}")["kind"] != "ahead":
-                raise
-        time.sleep(0.5)
 
 
 @backup.command()

@@ -10,8 +10,10 @@ import click
 from failover.cli.client import Client, Json, client, output_option, show_json
 from failover.cli.follow import follow
 from failover.cli.main import FAILED, OK
+from failover.cli.turn import begin
 from failover.cli.words import coloured, local
 
+TURN_SECONDS = 60.0
 DRY_SECONDS = 600.0
 """Rows are counted and files compared before a role goes back."""
 
@@ -63,7 +65,7 @@ def _move(daemon: Client, verb: str, role: str, dry: bool, yes: bool, wait: bool
         elif _loses(plan) and not more.get("accept_loss"):
             _show_dry(plan)
             raise click.ClickException("something would be lost: give --accept-loss, or type the confirmation")
-    run = daemon.post("/runs", verb=verb, role=role, **more)
+    run = begin(daemon, "/runs", TURN_SECONDS, verb=verb, role=role, **more)
     if not wait:
         show_json(run) if output == "json" else click.echo(
             f"run {run['number']} is under way: failover runs show {run['number']}"
