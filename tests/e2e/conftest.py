@@ -1,6 +1,11 @@
-"""The fixtures of incidents: a bureau in which all is well, an oracle, a visitor, and the phone of the one on duty."""
+"""The fixtures of incidents: a bureau in which all is well, an oracle, a visitor, and the phone of the one on duty.
+
+One lab stands at a time, and none once its last incident is over: on two cores each takes its share of the time in
+which the other's visitors are to be answered.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,19 +18,36 @@ from tests.lab.fixtures import make_lab, needs_lab, pytest_runtest_makereport
 __all__ = ["make_lab", "pytest_runtest_makereport"]
 
 
-@pytest.fixture(scope="session")
+LABS = ("town", "make_lab", "city", "town_on_mariadb")
+"""In the order in which they are built."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the incidents of one lab side by side, wherever their files stand."""
+    ours = [number for number, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    for number, item in zip(ours, sorted((items[number] for number in ours), key=_lab), strict=True):
+        items[number] = item
+
+
+def _lab(item: pytest.Item) -> int:
+    names = set(getattr(item, "fixturenames", ()))
+    return max((number for number, lab in enumerate(LABS) if lab in names), default=0)
+
+
+@pytest.fixture(scope="package")
 def town() -> Iterator[Town]:
-    """What the incidents of this session happen in."""
+    """What the web server's incidents happen in."""
     needs_lab()
     town = Town()
     yield town
     town.leave()
 
 
-@pytest.fixture(scope="session")
-def city() -> Iterator[Town]:
+@pytest.fixture(scope="package")
+def city(town: Town) -> Iterator[Town]:
     """All three roles and their backups, on a real WCM, for the incidents that need them."""
     needs_lab()
+    town.leave()
     city = whole_town()
     yield city
     city.leave()

@@ -28,8 +28,9 @@ def on_mariadb(config: str) -> str:
 
 
 @pytest.fixture
-def town_on_mariadb() -> Iterator[Town]:
+def town_on_mariadb(city: Town) -> Iterator[Town]:
     needs_lab()
+    city.leave()
     town = whole_town("mariadb", on_mariadb)
     yield town
     town.leave()
