@@ -73,7 +73,7 @@ class House:
         """What the journal says of the site."""
         return self.monitor.view
 
-    def caught_up(self, within_seconds: float = 0.5) -> bool:
+    def caught_up(self, within_seconds: float = 1.0) -> bool:
         """Wait, in any thread but the loop's, until the view has all that is written now: whoever changed something
         and asks what is has to find it. False where that takes longer; the answer is then as old as the view."""
         head, deadline = self._journal.head[0], time.monotonic() + within_seconds

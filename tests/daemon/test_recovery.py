@@ -119,7 +119,7 @@ async def test_what_is_committed_stays(running: Bureau) -> None:
 async def test_who_changes_something_finds_it_at_once_however_late_the_monitor_hears_of_it(running: Bureau) -> None:
     run = await running.post("/runs", verb="switch", role="web")
     await running.until(lambda: running.ended(run["number"]))
-    stop = running.journal.subscribe(lambda _event: time.sleep(0.2))
+    stop = running.journal.subscribe(lambda _event: time.sleep(0.1))
     running.journal._feed._places.reverse()  # it hears before the monitor does
     try:
         await running.post("/roles/web/commit", why="it works")

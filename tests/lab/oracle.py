@@ -20,6 +20,8 @@ from .net import SERVICE_ADDRESSES, names_on_wire
 
 PROGRAMS = Path(__file__).with_name("programs")
 ASK_SECONDS = 0.05
+ON_ITS_WAY_SECONDS = 0.2
+"""What the kernel told last has come through a program and a pipe by then, on a busy machine too."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Oracle:
         for host in self._lab.hosts.values():
             if self._power in host.listeners:
                 host.listeners.remove(self._power)
+        if self._lines:
+            time.sleep(ON_ITS_WAY_SECONDS)
         for lines in self._lines:
             lines.stop()
         self._lines.clear()

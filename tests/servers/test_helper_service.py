@@ -101,9 +101,11 @@ def test_a_start_limit_is_reset_once(lab: Lab, helper: Speaker) -> None:
 def test_nothing_goes_on_starting_past_the_deadline(lab: Lab, helper: Speaker) -> None:
     began = time.monotonic()
     reply = change(helper, "slow", "running", 2)
-    assert (reply["error"]["kind"], reply["error"]["began"]) == ("timeout", True)
-    assert time.monotonic() - began < 3
-    assert reply["error"]["result"]["job"] is None
+    kind = reply["error"]["kind"]  # whoever of the worker and its keeper sees first that the time is over
+    assert (kind in ("timeout", "past-deadline"), reply["error"]["began"]) == (True, True), reply
+    assert time.monotonic() - began < 4
+    if kind == "timeout":
+        assert reply["error"]["result"]["job"] is None
     assert lab.web.run("systemctl list-jobs --no-legend").out.strip() == ""
 
 

@@ -34,6 +34,8 @@ GUARD_UNIT = "failover-guard.service"
 COMMAND_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 ASK_SECONDS = 0.5
+CANCEL_SECONDS = 0.6
+"""Before its time is over a job is taken back: systemd would carry it out though whoever asked for it is gone."""
 """Between two questions to systemd while a unit is watched; in between a look at its main process is enough."""
 _STANDS = ("inactive", "failed")
 
@@ -231,7 +233,7 @@ def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
         settled = state["active"] not in ("activating", "deactivating", "reloading") or state["sub"] == "auto-restart"
         if code or settled and not state["job"]:
             return state, said
-        if work.end - boottime() < 0.3:
+        if work.end - boottime() < CANCEL_SECONDS:
             if state["job"]:
                 work.run(["systemctl", "cancel", "--", state["job"].split()[0]])
             sentence = "{} of {} wasn't done in time; it is {} ({})".format(order, unit, state["active"], state["sub"])
