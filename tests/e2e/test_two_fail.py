@@ -87,7 +87,8 @@ def test_web_loses_its_power_with_its_backup_and_nothing_moves_and_people_are_to
     # One that began before it was known that its backup is gone too has given up before it moved anything.
     assert {one["state"] for one in whole.moves()} <= {"undone"}, whole.moves()
     assert oracle_of_whole.holders("10.77.0.100") == [], "web has no power, and nobody took its address"
-    whole.lab.web.boot()
+    whole.lab.web.boot()  # before its backup, which would take over as soon as it could
+    whole.until(lambda _: oracle_of_whole.holders("10.77.0.100") == ["web"], 60)
     whole.lab.web_backup.boot()
     whole.until(all_well, 60)
     assert oracle_of_whole.holders("10.77.0.100") == ["web"], "it is given back to its holder"
