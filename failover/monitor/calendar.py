@@ -96,11 +96,8 @@ class Calendar:
                 self._again.discard(name)
                 await act()
                 again = name in self._again
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            log.info("calendar: job %s: what it waited for was called off, as when the daemon stops", name)
+        except asyncio.CancelledError:  # the end of this task and of nothing else; the scheduler would call it an error
+            log.info("calendar: job %s was called off, as it is when the daemon stops", name)
         finally:
             self._busy.discard(name)
 
