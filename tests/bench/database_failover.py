@@ -66,7 +66,9 @@ def failover(bureau: Bureau, gigabytes: float) -> dict[str, Any]:
     events = story.events(bureau, len(before))
     equal = filler.rows(lab, lab[new], "wcm")
     put_back(bureau, old, new)
-    opened, ended = story.first(events, "run.opened", kind="recover"), story.first(events, "run.ended", state="done")
+    opened = story.first(events, "run.opened", kind="recover")
+    number = story.recovery(events)  # what is done ahead of time ends too, a moment before
+    ended = story.first([event for event in events if event[2] == number], "run.ended", state="done")
     changes = story.changes(events)
     return {
         "bytes": size, "from": old, "to": new, "rows": equal, "gap_seconds": outage,
