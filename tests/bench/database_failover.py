@@ -207,6 +207,16 @@ def sheets(data: dict[str, Any]) -> list[Sheet]:
             f"`systemctl restart wcm` by hand, in the same lab: {shown(bare['systemctl_seconds'])}; the same editor "
             f"sees a gap of {shown(bare['gap_seconds'])} then."
         )
+    for want, said in (("restarted", "The same restart within the run"), ("command", "The marker that proves it")):
+        spent = [
+            change["seconds"]
+            for one in sizes.values()
+            for changes in one["changes"]
+            for change in changes
+            if want in (change["want"], change["verb"])
+        ]
+        if spent:
+            sheet.notes.append(f"{said}: {shown(results.spread(spent))}.")
     if (largest := data["largest_over_smallest"]) is not None:
         sheet.notes.append(
             f"The run at the largest size over that at the smallest: {times(largest)}; aim: the same, {AIM_SAME}× at "
