@@ -91,5 +91,5 @@ async def _reload(daemon: Daemon) -> None:
         log.info("%s", await daemon.reload(Cause("daemon", "SIGHUP came")))
     except ConfigError:
         pass  # logged, journaled and told already; the old config stays
-    except Exception:
+    except Exception:  # a reload by a signal has no caller to tell, and must not end what watches
         log.exception("the config could not be read again, by a bug; the old one stays")

@@ -168,7 +168,7 @@ class Journal:
         while limit is None or len(found) < limit:
             values["some"] = _AT_A_TIME if limit is None else min(_AT_A_TIME, limit - len(found))
             query = f"SELECT {COLUMNS} FROM events WHERE {' AND '.join(wheres)} ORDER BY seq {order} LIMIT :some"  # noqa: S608 - our own words
-            rows = self._owner.read(lambda connection, query=query: connection.execute(query, values).fetchall())  # type: ignore[misc]
+            rows = self._owner.read(lambda connection, query=query: connection.execute(query, values).fetchall())  # type: ignore[misc] # a default it binds
             found += [Row(*row).event() for row in rows]
             if len(rows) < values["some"]:
                 break

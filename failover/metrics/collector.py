@@ -32,7 +32,7 @@ Row = tuple[Sequence[str], float]
 
 def make_registry(snapshot: Callable[[], Snapshot], tally: Tally) -> CollectorRegistry:
     """A registry of our own: no globals, no ``_created`` series."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no types for it
     registry = CollectorRegistry()
     registry.register(_Collector(snapshot, tally))
     ProcessCollector(registry=registry)

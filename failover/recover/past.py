@@ -15,6 +15,7 @@ from failover.model import RunKind, Token, utc_now
 from failover.recover.doubts import settled_by
 
 OLDEST = Token(0, 0)
+"""Of a run whose beginning wasn't read: nothing is settled by it, and any newer one settles it."""
 _DOUBT_FOR = timedelta(hours=1)
 """How far back a request can matter: longer than any deadline, and than any jump of the clock that passes unnoticed."""
 
@@ -57,7 +58,8 @@ class Past:
         for event in reversed(newest):
             data = event.data
             if event.kind in ("run.opened", "run.resumed"):
-                tokens[event.run] = Token(*data.get("token", OLDEST))
+                if "token" in data:
+                    tokens[event.run] = Token(*data["token"])
                 continue
             key = event.run, int(data["change"])
             if event.kind == "change.intended":

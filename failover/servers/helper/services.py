@@ -34,9 +34,9 @@ GUARD_UNIT = "failover-guard.service"
 COMMAND_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 ASK_SECONDS = 0.5
+"""Between two questions to systemd while a unit is watched; in between a look at its main process is enough."""
 CANCEL_SECONDS = 0.6
 """Before its time is over a job is taken back: systemd would carry it out though whoever asked for it is gone."""
-"""Between two questions to systemd while a unit is watched; in between a look at its main process is enough."""
 _STANDS = ("inactive", "failed")
 
 
