@@ -14,6 +14,7 @@ from failover.cli.turn import begin
 from failover.cli.words import coloured, local
 
 TURN_SECONDS = 60.0
+"""For what the daemon does by itself to be over: starting a parked unit again takes seconds."""
 DRY_SECONDS = 600.0
 """Rows are counted and files compared before a role goes back."""
 
