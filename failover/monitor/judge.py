@@ -134,7 +134,9 @@ class Judge:
 
     def _came_back(self, plan: str, future: Future[RunView | None]) -> None:
         error = future.exception() if not future.cancelled() else None
-        if error is not None and not isinstance(error, Busy):
+        if isinstance(error, Busy):
+            self._held_off.pop(plan, None)  # it is that run's end that is waited for
+        elif error is not None:
             said = str(error) if isinstance(error, FailoverError) else f"a bug: {type(error).__name__}: {error}"
             self._book.failed(f"plan {plan}", "page", f"plan {plan} could not be started: {said}", self._now())
         self.news()

@@ -15,6 +15,9 @@ from failover.recover.runner import Runner
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 3
+"""Of a kind. Each kind has threads of its own: to find that there is nothing to copy takes long where a server is
+silent, which is when a recovery is to begin.
+"""
 
 
 class Starts:
@@ -22,7 +25,10 @@ class Starts:
 
     def __init__(self, runner: Runner, site: str) -> None:
         self._runner = runner
-        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"start-{site}")
+        self._threads = {
+            kind: ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"start-{kind}-{site}")
+            for kind in (RunKind.RECOVER, RunKind.KEEP, RunKind.AHEAD)
+        }
 
     @property
     def under_way(self) -> RunView | None:
@@ -32,18 +38,20 @@ class Starts:
 
     def recover(self, plan: str, cause: Cause) -> Future[RunView | None]:
         """Begin a plan of the config."""
-        return self._submit(f"plan {plan}", lambda: self._runner.start(plan, RunKind.RECOVER, cause))
+        kind = RunKind.RECOVER
+        return self._submit(kind, f"plan {plan}", lambda: self._runner.start(plan, kind, cause))
 
     def keep(self, name: str, plan: Plan, kind: RunKind, cause: Cause) -> Future[RunView | None]:
         """Begin a builtin plan if it has something to do; the future holds None when it hasn't."""
-        return self._submit(name, lambda: self._runner.keep(name, plan, kind, cause))
+        return self._submit(kind, name, lambda: self._runner.keep(name, plan, kind, cause))
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, what: str, act: Callable[[], RunView | None]) -> Future[RunView | None]:
-        return self._threads.submit(self._guarded, what, act)
+    def _submit(self, kind: RunKind, what: str, act: Callable[[], RunView | None]) -> Future[RunView | None]:
+        return self._threads[kind].submit(self._guarded, what, act)
 
     def _guarded(self, what: str, act: Callable[[], RunView | None]) -> RunView | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -83,13 +84,14 @@ def watch_editors(
         visitor.await_until(lambda visitor: bool(visitor.good), within=15)
         writer.await_accepted(2, within=30)
         began = time.time()
-        fault()
-        # A switch comes back when it is done: what the new one took meanwhile counts as well.
-        after = [one for one in writer.accepted if one.ended > began and (one.by, one.host) == (by, into)]
-        if len(after) < 2:
-            writer.await_accepted(2, within=within, by=by, into=into)
-        run = bureau.until_run(kind, ("done",), within, after=before)
-        writer.stop()
+        with visitor.may_see_older() if role == "database" else nullcontext():  # it goes back to its backup
+            fault()
+            # A switch comes back when it is done: what the new one took meanwhile counts as well.
+            after = [one for one in writer.accepted if one.ended > began and (one.by, one.host) == (by, into)]
+            if len(after) < 2:
+                writer.await_accepted(2, within=within, by=by, into=into)
+            run = bureau.until_run(kind, ("done",), within, after=before)
+            writer.stop()
     good = [one for one in writer.accepted if one.ended > began and (one.by, one.host) == (by, into)]
     last = max((one.ended for one in writer.accepted if one.ended <= good[0].began), default=began)
     late = {one.marker for one in good}

@@ -139,6 +139,12 @@ class Bureau:
         """Who holds a role, by the daemon's own word."""
         return next(str(row["holder"]) for row in self.status()["roles"] if row["name"] == role)
 
+    def account(self) -> str:
+        """All that tells why an incident went as it did: the status, its runs, the newest of the daemon's log."""
+        runs = "\n".join(self.told(run) for run in self.runs(after=self.since))
+        log = self.monitor.run("journalctl -u failover -n 60 --no-pager -o short-precise").out
+        return f"{short(self.status())}\n{runs}\n{self.cli('explain').out}\n{log}"
+
     # waiting ------------------------------------------------------------------------------------------------
 
     def until(self, seen: Callable[[Status], Any], within: float) -> Status:

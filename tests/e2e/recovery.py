@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.e2e.bureau import Bureau
-from tests.lab import Oracle, Visitor
+from tests.lab import Oracle, Visitor, Writer
 
 ADDRESS = "10.77.0.100"
 _TREE = "cd -P /srv/site && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
@@ -53,6 +53,12 @@ class Recovery:
 def tree(bureau: Bureau, host: str) -> str:
     """One hash over all files of the site on a host."""
     return bureau.lab[host].run(_TREE).out
+
+
+def shows_newest(bureau: Bureau, writer: Writer) -> bool:
+    """Whether a visitor is shown the newest marker that was published, or one that is just being published."""
+    page = bureau.lab.client.run(f"curl -fs http://{ADDRESS}/news/marker.html", check=False).out
+    return any(one.marker in page for one in writer.newest)
 
 
 def watch(

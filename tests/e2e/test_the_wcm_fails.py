@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e.bureau import Bureau
+from tests.e2e.recovery import shows_newest
 from tests.e2e.town import Town, all_well
 from tests.lab import Oracle, Visitor, Writer
 
@@ -50,9 +51,7 @@ def test_the_wcm_is_killed_and_its_backup_goes_on_with_the_uploads(whole: Bureau
         assert [one["number"] for one in whole.moves()] == [run["number"]]
         assert (whole.holder("wcm"), whole.holder("database")) == ("wcm-backup", "db")
         one_writes(whole)
-        newest = writer.accepted[-1].marker
-        visible = f"curl -fs http://10.77.0.100/news/marker.html | grep -q {newest}"
-        whole.until(lambda _: whole.lab.client.run(visible, check=False).code == 0, 15)
+        whole.until(lambda _: shows_newest(whole, writer), 15)
     assert whole.lab.wcm_backup.read(UPLOAD) == "an upload of today"
     assert writer.missing(whole.lab.db) == [], "not one accepted publication is lost"
     city.phone.await_page("wcm is down", within=10)

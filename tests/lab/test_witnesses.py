@@ -162,6 +162,21 @@ def test_a_visitor_sees_a_copy_that_is_switched_file_by_file(lab: Lab) -> None:
         visitor.check_whole()
 
 
+def test_a_visitor_may_see_an_older_build_while_that_is_said_and_not_after(lab: Lab) -> None:
+    def show(visitor: Visitor, build: str) -> None:
+        lab.publish(build, on="web")
+        visitor.await_until(lambda seen: seen.last.builds == (build,), within=5)
+
+    with Visitor(lab.client) as visitor:
+        show(visitor, "build-2")
+        with visitor.may_see_older():
+            show(visitor, "build-1")
+        show(visitor, "build-2")
+        assert visitor.mixed() == []
+        show(visitor, "build-1")
+        visitor.await_until(lambda seen: bool(seen.mixed()), within=5)
+
+
 @pytest.mark.parametrize("spoilt", ["cut short", "two builds"])
 def test_a_visitor_sees_a_torn_page(lab: Lab, spoilt: str) -> None:
     whole = build_site("build-1")["page/7.html"]

@@ -2,7 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class Visitor(Beside):
         super().__init__(host, PROGRAM, [address, str(port), str(every), str(timeout), name, *paths])
         self._every = every
         self._replies: list[Reply] = []
+        self._older: list[tuple[float, float]] = []
 
     @property
     def replies(self) -> list[Reply]:
@@ -109,6 +111,16 @@ class Visitor(Beside):
         """Wait until the site is served by this host."""
         self.await_until(lambda visitor: visitor.sees(host), within=within)
 
+    @contextmanager
+    def may_see_older(self) -> Iterator[None]:
+        """While the block lasts, older builds may show again: a database goes back to its backup, and the site with it.
+
+        Replies that begin in it are still held against being torn; the order of builds begins anew after it.
+        """
+        began = time.time()
+        yield
+        self._older.append((began, time.time()))
+
     def outages(self, longer_than: float = 0.1) -> list[Outage]:
         """Spans between good answers that were longer than so many seconds. One that still lasts ends now."""
         replies = sorted(self.replies, key=lambda reply: reply.ended)
@@ -133,16 +145,23 @@ class Visitor(Beside):
         """Replies that show a half-done copy: torn pages, and an older build after a newer one had been seen.
 
         The age of a build is the order of its first appearance, so a site that goes back to an older release on
-        purpose shows up here too. A WCM publishes page by page: builds called ``PAGE.DIGEST`` are compared with others
-        of the same page only.
+        purpose shows up here too, unless the visitor `may_see_older`. A WCM publishes page by page: builds called
+        ``PAGE.DIGEST`` are compared with others of the same page only.
         """
         order: dict[str, int] = {}
         faults = []
         newest_ends: dict[str, list[tuple[float, int]]] = {}  # by page: ends of replies, and the newest build by then
+        anew = sorted(end for _, end in self._older)
         for reply in sorted(self.good, key=lambda reply: reply.ended):
             if reply.torn:
                 faults.append(reply)
                 continue
+            if any(start <= reply.began <= end for start, end in self._older):
+                continue
+            while anew and anew[0] < reply.began:
+                anew.pop(0)
+                order.clear()
+                newest_ends.clear()
             for build in reply.builds:
                 age = order.setdefault(build, len(order))
                 newest_end = newest_ends.setdefault(build.rpartition(".")[0], [])

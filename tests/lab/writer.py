@@ -88,6 +88,12 @@ class Writer(Beside):
         """Those that a WCM said it had published."""
         return [one for one in self.publications if one.outcome == "accepted"]
 
+    @property
+    def newest(self) -> list[Publication]:
+        """Those of which a page that is up to date shows one: the last accepted, and any whose end isn't known yet."""
+        all_ = self.publications
+        return all_[max((number for number, one in enumerate(all_) if one.outcome == "accepted"), default=0) :]
+
     def await_accepted(self, count: int = 1, *, within: float, by: str = "", into: str = "") -> list[Publication]:
         """Wait until so many more are accepted (by this WCM, into the database of this host), counted from now.
 
