@@ -90,11 +90,13 @@ class Case:
         return next((other for other, cause in self._well_causes(name) if cause.verdict.last < began), None)
 
     def mended_cause_of(self, name: str) -> str | None:
-        """A check that may explain this failure, and is well again since a moment ago only."""
-        began, aftermath = self.situation.checks[name].began, self.situation.limits.aftermath_seconds
+        """A check that may explain this failure, and is well again since a moment ago only.
+
+        Whenever this failure began: who saw its cause gone may leave it alone for a while after it is back.
+        """
+        aftermath = self.situation.limits.aftermath_seconds
         for other, cause in self._well_causes(name):
-            back = cause.verdict.since
-            if back > began and 0 <= self.situation.age_seconds(back) < aftermath:
+            if cause.mended_at is not None and 0 <= self.situation.age_seconds(cause.mended_at) < aftermath:
                 return other
         return None
 

@@ -116,10 +116,23 @@ def cause_mended(case: Case) -> Guard | None:
         return None
     name, cause = next(iter(causes.items()))
     assert cause is not None  # noqa: S101 - said by all() above
-    back = format_span(case.situation.age_seconds(case.situation.checks[cause].verdict.since))
+    back = format_span(case.situation.age_seconds(case.situation.checks[cause].mended_at or case.situation.now))
     limit = format_span(case.situation.limits.aftermath_seconds)
-    reason = f"{name} depends on {cause}, which is up for {back} only: what it caused may take {limit} to go away"
+    reason = (
+        f"{name} depends on {cause}, which is well again for {back} only: what it caused may take {limit} to go away"
+    )
     return Guard(name="cause-mended", reason=reason, action=Action.WAIT)
+
+
+def rising(case: Case) -> Guard | None:
+    """What the newest look found well is looked at once more first (I13): it may be over."""
+    checks = case.situation.checks
+    well = [
+        name for name in case.faults if checks[name].standing is Standing.DOWN and checks[name].failing_since is None
+    ]
+    if not well or case.condition.holds({**case.situation.standings, **dict.fromkeys(well, Standing.UP)}):
+        return None
+    return Guard(name="rising", reason=f"the newest look at {', '.join(well)} was good", action=Action.WAIT)
 
 
 def nothing_down(case: Case) -> Guard | None:

@@ -160,6 +160,7 @@ GUARDS: tuple[Question, ...] = (
     doubts.symptom,
     doubts.cause_unseen,
     doubts.cause_mended,
+    doubts.rising,
     doubts.seen_by_others,
     doubts.flapping,
     doubts.alarm_only,

@@ -82,6 +82,8 @@ class Health:
     """Up or down as the counts alone have it, flapping or not."""
     turns: tuple[datetime, ...] = ()
     flapping: bool = False
+    mended_at: datetime | None = None
+    """When it was last well again after it had been down, or its role was moved for that."""
 
     @classmethod
     def begin(cls, check: str, now: datetime) -> Health:
@@ -165,7 +167,8 @@ def _lean(health: Health, at: datetime, thresholds: Thresholds) -> Health:
     flapping = len(turns) >= thresholds.flap_turns or (health.flapping and len(turns) > 1)
     # What was certain starts a new measurement of loss: an outage that ended is no loss.
     recent = () if leaning is not health.leaning else health.recent
-    return replace(health, leaning=leaning, turns=turns, flapping=flapping, recent=recent)
+    mended_at = at if turned and leaning is Standing.UP else health.mended_at
+    return replace(health, leaning=leaning, turns=turns, flapping=flapping, recent=recent, mended_at=mended_at)
 
 
 def _stand(health: Health, reading: Reading, thresholds: Thresholds) -> Health:

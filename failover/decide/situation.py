@@ -67,6 +67,8 @@ class CheckFact(Fact):
     verdict: Verdict
     failing_since: AwareDatetime | None = None
     """The first failed look of the present streak (``Health.failing_since``): what others saw since then counts."""
+    mended_at: AwareDatetime | None = None
+    """When it was last well again (``Health.mended_at``)."""
     role: str | None = None
     server: str | None = None
     """The server that it looks at now: its own, or the holder of its role."""

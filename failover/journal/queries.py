@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from failover.journal.incident_view import Incidents, IncidentView, incidents
 from failover.journal.run_fold import apply, begin, run_view
@@ -29,13 +29,15 @@ __all__ = [
     "WordView",
     "acknowledged",
     "automation",
-    "cooldown_until",
     "holders",
     "incidents",
     "maintenance",
     "run_view",
     "runs",
 ]
+
+
+MOST_HEALED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,7 @@ class Runs:
     def __init__(self, keep: int = 200) -> None:
         self.by_number: dict[int, RunView] = {}
         self.last_of_plan: dict[str, RunView] = {}
-        self.last_automatic: dict[str, RunView] = {}
-        """By plan, the newest run that the daemon began by itself to recover."""
+        self._automatic: dict[str, dict[int, RunView]] = {}
         self._keep = keep
 
     @property
@@ -130,12 +131,24 @@ class Runs:
         self.by_number[view.number] = view
         if event.kind == "run.opened" or self.last_of_plan.get(view.plan) is known:
             self.last_of_plan[view.plan] = view
-        if view.automatic and (event.kind == "run.opened" or self.last_automatic.get(view.plan) is known):
-            self.last_automatic[view.plan] = view
+        if view.automatic:
+            newest = {**self._automatic.get(view.plan, {}), view.number: view}
+            self._automatic[view.plan] = dict(sorted(newest.items())[-MOST_HEALED:])
         if view.state.ended:
             ended = [number for number, view in self.by_number.items() if view.state.ended]
             for number in ended[: max(0, len(ended) - self._keep)]:
                 del self.by_number[number]
+
+    def last_automatic(self, plan: str, since: datetime) -> RunView | None:
+        """The newest run of a plan that the daemon began by itself and that counts: what bounds the next (I14).
+
+        One that found the failure gone has done nothing, and would keep the plan from the next failure. So it doesn't
+        count, unless it is one of `MOST_HEALED` in a row since that time: what comes and goes so often is for people.
+        """
+        newest = list(self._automatic.get(plan, {}).values())
+        if len(newest) == MOST_HEALED and all(run.healed and run.opened_at >= since for run in newest):
+            return newest[-1]
+        return next((run for run in reversed(newest) if not run.healed), None)
 
 
 def holders(events: Iterable[Event], roles_home: Mapping[str, str]) -> dict[str, str]:
@@ -174,12 +187,3 @@ def runs(events: Iterable[Event]) -> tuple[RunView, ...]:
     for event in events:
         found.apply(event)
     return tuple(found.by_number.values())
-
-
-def cooldown_until(
-    last_automatic: datetime | None, acknowledged_at: datetime | None, cooldown_seconds: float
-) -> datetime | None:
-    """Until when a plan doesn't run by itself again, None when nothing keeps it from that (I14)."""
-    if last_automatic is None or (acknowledged_at is not None and acknowledged_at >= last_automatic):
-        return None
-    return last_automatic + timedelta(seconds=cooldown_seconds)

@@ -136,7 +136,9 @@ def _word(view: RunView, event: Event) -> RunView:
 
 def _resumed(view: RunView, event: Event) -> RunView:
     resumed = (*view.resumed, str(event.data.get("why", "")))
-    return replace(view, state=RunState.RUNNING, question=None, ended_at=None, seconds=None, resumed=resumed)
+    return replace(
+        view, state=RunState.RUNNING, question=None, ended_at=None, healed=False, seconds=None, resumed=resumed
+    )
 
 
 def _ended(view: RunView, event: Event) -> RunView:
@@ -147,6 +149,7 @@ def _ended(view: RunView, event: Event) -> RunView:
         state=RunState(data["state"]),
         reason=str(data.get("reason") or ""),
         ended_at=event.at,
+        healed=bool(data.get("healed", False)),
         seconds=seconds if seconds is not None else (event.at - view.opened_at).total_seconds(),
         question=None,
     )

@@ -103,6 +103,8 @@ class RunView:
     reason: str = ""
     """How it ended, in words."""
     ended_at: datetime | None = None
+    healed: bool = False
+    """It ended because the failure was gone before it did anything that visitors could notice."""
     seconds: float | None = None
     last: int = 0
     """The number of the newest event in it."""

@@ -286,6 +286,8 @@ class Monitor:
             if name in its or its & set(probe.depends_on):
                 before, now = self.healths[name], self._now()
                 fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
+                if name in its:
+                    fresh = replace(fresh, mended_at=now)
                 if not moved:
                     fresh = replace(fresh, turns=before.turns, flapping=before.flapping)
                 self.healths[name] = fresh

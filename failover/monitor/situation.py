@@ -85,7 +85,7 @@ class Situations:
             witnesses=tuple(self._observers.witnesses.values()),
             sightings=self._observers.in_order(),
             own_fault=self._sight.own_fault(),
-            plans=tuple(self._plan(name) for name, plan in self._setup.plans.items() if plan.when is not None),
+            plans=tuple(self._plan(name, now) for name, plan in self._setup.plans.items() if plan.when is not None),
             run=self._run(),
             automation=Switched(on=switch.on, by=switch.by, why=switch.why),
             maintenance=tuple(
@@ -110,6 +110,7 @@ class Situations:
                 stale_after_seconds=limits.stale_after_seconds,
                 observers=self._observers.of(name) if name in self._relevant else (),
                 failing_since=health.failing_since,
+                mended_at=health.mended_at,
             )
         return facts
 
@@ -124,11 +125,11 @@ class Situations:
             for name, seen in self._servers().items()
         }
 
-    def _plan(self, name: str) -> PlanFact:
+    def _plan(self, name: str, now: datetime) -> PlanFact:
         plan = self._setup.plans[name]
         role = self._setup.role_of_plan(name)
         holder = self._view.holders.get(role) if role else None
-        last = self._view.runs.last_automatic.get(name)
+        last = self._view.runs.last_automatic(name, now - timedelta(seconds=plan.cooldown))
         acknowledged = self._view.acknowledged.get(name)
         drifts = [one.reason for one in self._addresses() if one.role == role and one.drift]
         return PlanFact(

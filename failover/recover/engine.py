@@ -126,7 +126,8 @@ class Engine:
                 return End(RunState.ABORTED, str(error), settled=True)
             return self._undo().stop(RunState.STOPPED, str(error))
         except FaultGone as error:
-            return self._undo().give_up(RunState.UNDONE, f"healed by itself; {error}")
+            end = self._undo().give_up(RunState.UNDONE, f"healed by itself; {error}")
+            return replace(end, healed=not self._noticed())
         except RunAborted as error:
             return self._undo().give_up(RunState.ABORTED, str(error))
         except StepUnfinished as error:
@@ -254,6 +255,11 @@ class Engine:
         return any(
             made.outcome.touched and steps[made.step - 1].moves(self._scene, made) for made in self._record.all_made()
         )
+
+    def _noticed(self) -> bool:
+        """Whether this run did anything beyond what visitors can't notice."""
+        steps = self._plan.steps
+        return any(made.outcome.touched and not steps[made.step - 1].harmless for made in self._record.all_made())
 
     # people ----------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ class Live:
         number = self.record.number
         try:
             end = self._ended(work)
-            self.record.ended(end.state, end.reason, self._clock.monotonic() - self._began, settled=end.settled)
+            seconds = self._clock.monotonic() - self._began
+            self.record.ended(end.state, end.reason, seconds, settled=end.settled, healed=end.healed)
         except Halted:
             log.info("run %d rests until the next start", number)
         except FailoverError as error:

@@ -32,7 +32,8 @@ class Plan(BaseModel):
     cooldown: Span = Field(
         default=3600.0,
         ge=0,
-        description="After a run it doesn't act by itself for this time, unless a person acknowledges the run.",
+        description="After a run it doesn't act by itself for this time, unless a person acknowledges the run, or the "
+        "failure was gone before the run did anything.",
     )
     commit_within: Span = Field(
         default=1800.0,

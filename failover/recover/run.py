@@ -145,12 +145,13 @@ class RunJournal:
         """An event of its own that tells others what a change brought about."""
         self._append(kind, data)
 
-    def ended(self, state: RunState, reason: str, seconds: float, *, settled: bool) -> None:
-        """Nothing more will happen by itself. ``settled``: the world is as the stored map of roles says."""
-        self._append(
-            "run.ended",
-            {"state": str(state), "reason": reason, "seconds": round(seconds, 4), "settled": settled},
-        )
+    def ended(self, state: RunState, reason: str, seconds: float, *, settled: bool, healed: bool = False) -> None:
+        """Nothing more will happen by itself. ``settled``: the world is as the stored map of roles says.
+
+        ``healed``: the failure was gone before anything was done about it.
+        """
+        data = {"state": str(state), "reason": reason, "seconds": round(seconds, 4), "settled": settled}
+        self._append("run.ended", {**data, "healed": True} if healed else data)
 
     # what was written ------------------------------------------------------------------------------------------
 

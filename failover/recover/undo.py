@@ -23,6 +23,8 @@ class End:
     reason: str
     settled: bool
     """Whether the world is as the stored map of roles says, so that what is kept up by it may be kept up."""
+    healed: bool = False
+    """The failure was gone before the run did anything that visitors could notice."""
 
 
 Reach = Callable[[int, Step, Callable[[Scene], Todo]], bool]

@@ -4,7 +4,7 @@ A case is a file of ``golden/``; adding one is adding a file::
 
     says: the sentence that the case proves          of: [D3]        (cases of the catalogue of faults)
     confirmed: [website]                   every observer was asked just now and doesn't see it
-    checks: {website: down}                or {standing, reason, flapping, ...; for, failing, last: seconds}
+    checks: {website: down}                or {standing, reason, flapping, ...; for, failing, last, mended: seconds}
     servers: {web-backup: no route}        can't be reached, and why; or null: not tried
     witnesses: {gateway: not seen}         or seen, unknown, or {seen, ago: seconds, reason}
     sightings: {website: {wcm: seen}}      or not seen, silent
@@ -104,14 +104,16 @@ def _check(fact: dict[str, Any], said: str | dict[str, Any]) -> dict[str, Any]:
     standing = said.pop("standing", "up")
     reason = said.pop("reason", {"up": "200 OK", "unknown": "not looked at yet"}.get(standing, "connection refused"))
     since = said.pop("for", 3600 if standing == "up" else 2)
-    failing = ago(said.pop("failing")) if "failing" in said else None
+    failing_for = said.pop("failing", since if standing == "down" else None)
+    mended_for = said.pop("mended", None)
     verdict = {
         "check": fact["name"], "standing": standing, "reason": reason, "since": ago(since),
         "last": ago(said.pop("last", 0.2)), "flapping": said.pop("flapping", False),
     }  # fmt: skip
     return {
         "verdict": verdict,
-        "failing_since": failing,
+        "failing_since": None if failing_for is None else ago(failing_for),
+        "mended_at": None if mended_for is None else ago(mended_for),
         **{key: value for key, value in fact.items() if key != "name"},
         **said,
     }

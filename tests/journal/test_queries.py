@@ -1,6 +1,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from failover.journal import Journal, SiteView, run_view
 from failover.journal import queries as q
 from failover.model import Event, RunKind, RunState, Token
@@ -93,7 +95,7 @@ def test_a_stopped_run_that_is_resumed_runs_again(journal: Journal, clock: Clock
     assert (view.steps[0].title, view.steps[0].started_at) == ("www released by web", began)
 
 
-def test_runs_are_listed_and_the_newest_automatic_one_of_each_plan_is_known(journal: Journal) -> None:
+def test_runs_are_listed_and_the_newest_automatic_one_of_each_plan_is_known(journal: Journal, clock: Clock) -> None:
     view = SiteView("shop", {"web": "web"}, keep=2)
     for run, by, kind in [(1, "daemon", "recover"), (2, "lin", "recover"), (3, "daemon", "keep"), (4, "lin", "switch")]:
         open_run(journal, run, by, kind=kind)
@@ -104,10 +106,11 @@ def test_runs_are_listed_and_the_newest_automatic_one_of_each_plan_is_known(jour
     assert view.run is not None
     assert view.run.number == 5
     assert list(view.runs.by_number) == [3, 4, 5], "two ended runs are kept, and what hasn't ended"
-    assert view.runs.last_automatic["web"].number == 1
-    assert view.runs.last_automatic["web"].state is RunState.DONE
+    last = view.runs.last_automatic("web", clock.now)
+    assert last is not None
+    assert (last.number, last.state) == (1, RunState.DONE)
     assert view.runs.last_of_plan["web"].number == 4
-    assert "wcm" not in view.runs.last_automatic
+    assert view.runs.last_automatic("wcm", clock.now) is None
     assert [run.number for run in q.runs(journal.events())] == [1, 2, 3, 4, 5]
 
 
@@ -200,12 +203,43 @@ def test_incidents_are_told_from_opened_to_closed(journal: Journal, clock: Clock
     assert second.reason == "a person has seen it"
 
 
-def test_a_plan_cools_down_until_acknowledged(clock: Clock) -> None:
-    ran = clock.now
-    assert q.cooldown_until(None, None, 3600) is None
-    assert q.cooldown_until(ran, None, 3600) == ran + timedelta(hours=1)
-    assert q.cooldown_until(ran, ran - timedelta(days=1), 3600) == ran + timedelta(hours=1)
-    assert q.cooldown_until(ran, ran + timedelta(seconds=1), 3600) is None
+@pytest.mark.parametrize(
+    ("ends", "newest"),
+    [
+        ("", None),
+        ("healed", None),
+        ("done", 1),
+        ("done healed", 1),
+        ("healed undone", 2),
+        ("healed healed", None),
+        ("healed healed healed", 3),
+        ("done healed healed healed healed", 5),
+        ("healed healed done healed", 3),
+        ("running", 1),
+        ("healed running", 2),
+        ("healed healed healed pause", None),
+        ("healed healed pause healed", None),
+        ("healed healed healed done pause", 4),
+    ],
+)
+def test_a_run_that_found_the_failure_gone_doesnt_count_unless_it_is_the_third_in_a_row(
+    journal: Journal, clock: Clock, ends: str, newest: int | None
+) -> None:
+    view = SiteView("shop", {"web": "web"})
+    run = 0
+    for end in ends.split():
+        clock.turn(60)
+        if end == "pause":
+            clock.turn(3600)
+            continue
+        run += 1
+        open_run(journal, run, "daemon")
+        if end != "running":
+            state, told = ("undone", {"healed": True}) if end == "healed" else (end, {})
+            tell(journal, "run.ended", run, state=state, reason="", **told)
+    view.catch_up(journal)
+    last = view.runs.last_automatic("web", clock.now - timedelta(seconds=3600))
+    assert (last.number if last else None) == newest
 
 
 def test_acknowledgements_and_copies_are_known_by_plan_and_place(journal: Journal, clock: Clock) -> None:

@@ -53,6 +53,7 @@ def test_a_fault_that_heals_before_the_first_change_moves_nothing(bureau: Bureau
     run = bureau.recover()
     assert run.state is RunState.UNDONE
     assert "healed by itself" in run.reason
+    assert run.healed
     assert not run.changes
     assert (bureau.holds, bureau.stored) == ("web", "web")
 

@@ -56,6 +56,7 @@ def test_a_wait_ends_by_itself_when_the_link_heals(build: Build) -> None:
     run = bureau.recover()
     assert run.state is RunState.UNDONE, run.reason
     assert "healed by itself" in run.reason
+    assert run.healed, "it asked a server that couldn't hear it, and did nothing"
     assert bureau.holds == "web"
 
 
