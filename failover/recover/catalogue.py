@@ -104,27 +104,25 @@ def pick(scene: Scene, server: str, names: Sequence[str], found: Found, now: See
 
 
 def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
-    """By backup, why this run couldn't restore it there."""
+    """By backup, why this run couldn't restore it there. One that was brought anew since is another file."""
     failed: dict[str, str] = {}
     unknown: dict[str, int] = {}
-    for made in scene.made(server, "database"):
-        backup = str(made.args.get("backup"))
-        if made.args.get("want") != "restored":
+    both = [*scene.made(server, "database"), *scene.made(server, "backups")]
+    for made in sorted(both, key=lambda made: made.at):
+        outcome, want = made.outcome, made.args.get("want")
+        backup = str(made.args.get("backup") or made.args.get("id"))
+        if want not in ("restored", "copied"):
             continue
-        if made.outcome.ok:
+        if outcome.ok:
             failed.pop(backup, None)
-        elif made.outcome.result == "unknown" or made.outcome.kind == "killed":
+        elif want == "copied" and outcome.result in ("failed", "refused"):
+            failed[backup] = f"it couldn't be brought to {server} ({outcome.kind}): {outcome.sentence}"
+        elif want == "restored" and (outcome.result == "unknown" or outcome.kind == "killed"):
             unknown[backup] = unknown.get(backup, 0) + 1
             if unknown[backup] >= _MOST_UNKNOWN:
                 failed[backup] = f"restoring it was begun {unknown[backup]} times and never came to an end"
-        elif made.outcome.result in ("failed", "refused") and made.outcome.kind not in NOT_ITS_FAULT:
-            failed[backup] = f"it couldn't be restored on {server} ({made.outcome.kind}): {made.outcome.sentence}"
-    for made in scene.made(server, "backups"):
-        backup = str(made.args.get("id"))
-        if made.args.get("want") == "copied" and made.outcome.ok:
-            failed.pop(backup, None)
-        elif made.args.get("want") == "copied" and made.outcome.result in ("failed", "refused"):
-            failed[backup] = f"it couldn't be brought to {server} ({made.outcome.kind}): {made.outcome.sentence}"
+        elif want == "restored" and outcome.result in ("failed", "refused") and outcome.kind not in NOT_ITS_FAULT:
+            failed[backup] = f"it couldn't be restored on {server} ({outcome.kind}): {outcome.sentence}"
     return failed
 
 

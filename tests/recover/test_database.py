@@ -161,6 +161,18 @@ def test_a_backup_that_lies_elsewhere_is_brought_first(bureau: DatabaseBureau) -
     assert len(bureau.rows("db-backup")) == 25
 
 
+def test_one_that_was_brought_and_could_not_be_restored_is_tried_once(bureau: DatabaseBureau) -> None:
+    for backup in bureau.world.hosts["db-backup"].backups["wcm-db"].values():
+        backup.fault = "bad dump"
+    bureau.backup(at_hours=-1, on="third", fault="bad dump")
+    bureau.fail()
+    run = bureau.recover()
+    assert run.state is RunState.UNDONE
+    restored = [change.args["backup"] for change in run.changes if change.args.get("want") == "restored"]
+    assert len(restored) == len(set(restored)) > 1
+    assert "(bad-backup): pg_restore: bad dump" in run.reason
+
+
 def test_no_room_for_the_newest_drops_what_was_restored_before_and_then_gives_up(bureau: DatabaseBureau) -> None:
     bureau.ahead()
     bureau.backup(at_hours=-1)

@@ -225,6 +225,18 @@ def test_a_database_that_answers_and_cannot_be_dumped_says_how_many_rows_are_los
     assert not moved.write("db-backup")
 
 
+def test_a_fresh_copy_that_cannot_be_restored_is_tried_once_however_long_the_answer_takes(
+    moved: DatabaseBureau,
+) -> None:
+    moved.world.fates = [("database", "ok"), ("database", "failed:bad-backup"), ("database", "failed:bad-backup")]
+    run = moved.roll_back()
+    assert run.state is RunState.WAITING
+    restored = [change for change in run.changes if change.args.get("want") == "restored"]
+    assert [change.kind for change in restored] == ["bad-backup"]
+    moved.restart()
+    assert len(moved.end(run.number).changes) == len(run.changes), "asked again, it does nothing more"
+
+
 def test_a_copy_that_was_made_counts_though_its_source_dies_then(moved: DatabaseBureau) -> None:
     def die(where: str) -> None:
         if where == "after change db-backup backups":
