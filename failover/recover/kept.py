@@ -25,6 +25,9 @@ PATIENCE_SECONDS = 10.0
 COUNT_SECONDS = 10.0
 """For counting on a server that is sick: a person waits for the answer."""
 _LOOK_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 60.0, 1800.0
+"""Between two tries to restore the fresh copy while a person is waited for: each may fill the disk of what serves then.
+"""
 
 
 def why_not_fresh(scene: Scene, names: Sequence[str], database: Database) -> str | None:
@@ -48,6 +51,19 @@ def why_not_fresh(scene: Scene, names: Sequence[str], database: Database) -> str
         if not old.up:
             return f"no database server runs on {scene.old}"
         return None if old.exists else f"{scene.old} has no {database.name}"
+
+
+def not_again_yet(scene: Scene) -> str | None:
+    """Why the fresh copy couldn't be restored a moment ago, which isn't tried again so soon; None: it may be tried.
+
+    Whoever resumes the run has it tried at once.
+    """
+    tries = [made for made in scene.made(scene.new, "database") if made.args.get("want") == "restored"]
+    tries = [made for made in tries if scene.opened_at is None or made.at >= scene.opened_at]
+    if not tries or tries[-1].outcome.result not in ("failed", "refused"):
+        return None
+    pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(tries) - 1), _LONGEST_PAUSE_SECONDS)
+    return tries[-1].outcome.sentence if scene.within(tries[-1].at, pause) else None
 
 
 def serving_again(scene: Scene) -> Made | None:

@@ -17,6 +17,8 @@ from failover.recover.step import ANY_FAILURE, Change
 
 _TRIES = 50
 """Backups that are tried before the step gives up."""
+_BRINGS = 2
+"""Times that one backup is brought to a server within a run: a machine may lose its power just then."""
 _DROP_SECONDS = 60.0
 QUIET_SECONDS = 30.0
 """For ending the connections of those who write."""
@@ -163,6 +165,11 @@ def _next(
             if not scene.dry:
                 return outcome
     if found.on(server, backup.id) is None and backup.server != server:
+        if _brought(scene, server, backup) >= _BRINGS:
+            why = next((one.problem for one in found.backups if (one.server, one.id) == (server, backup.id)), None)
+            return Outcome(
+                "failed", "unsound", f"it was brought to {server}, and isn't good there: {why or 'not seen'}"
+            )
         outcome = yield _bring(server, backup, within_seconds)
         if not scene.dry:
             return outcome
@@ -187,6 +194,11 @@ def _next(
     elif outcome is not None and outcome.result in ("failed", "refused") and outcome.kind not in NOT_ITS_FAULT:
         scene.restores.refused(server, backup.id, f"it couldn't be restored on {server}: {outcome.sentence}")
     return outcome
+
+
+def _brought(scene: Scene, server: str, backup: Backup) -> int:
+    copies = [made for made in scene.made(server, "backups") if made.args.get("want") == "copied"]
+    return sum(made.outcome.ok for made in copies if made.args.get("id") == backup.id)
 
 
 def _bring(server: str, backup: Backup, within_seconds: float) -> Change:

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from failover.errors import FailoverError
 from failover.model import RunKind, RunState
 from failover.recover import builtin
-from tests.recover.bureau import DAEMON, LIN, WWW, Bureau, LeftWaiting
+from tests.recover.bureau import DAEMON, LIN, MOST_CHANGES, WWW, Bureau, LeftWaiting
 from tests.recover.test_crashes import Tripwire, WiredJournal
 from tests.recover.toys import Killed
 
@@ -183,6 +183,7 @@ class AnyOrder(RuleBasedStateMachine):
         for event in self.bureau.journal.events(kinds=["run.opened"]):
             run = self.bureau.end(int(event.run or 0))
             assert run.state.ended or run.state is RunState.WAITING, f"run {run.number} is {run.state}"
+            assert len(run.changes) < MOST_CHANGES, f"run {run.number} goes on for ever"
 
     @invariant()
     def the_map_is_the_world_where_it_is_called_settled(self) -> None:

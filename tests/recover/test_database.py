@@ -288,6 +288,22 @@ def test_a_planned_move_loses_nothing_though_somebody_writes_all_the_time(bureau
     assert not any("with loss" in note for note in run.notes)
 
 
+def test_what_is_brought_and_is_not_good_there_is_not_brought_for_ever(bureau: DatabaseBureau) -> None:
+    assert bureau.switch().state is RunState.DONE
+
+    def spoil(where: str) -> None:
+        if where == "after change db backups":
+            for backup in bureau.world.hosts["db"].backups["wcm-db"].values():
+                backup.verified = False
+
+    bureau.world.at_call = spoil
+    back = bureau.switch()
+    assert back.state is RunState.UNDONE
+    assert changes(back).count("db copied") == 2
+    assert "it was brought to db, and isn't good there" in back.reason
+    assert bureau.stored_holder == "db-backup"
+
+
 def test_the_way_back_shows_first_what_changed_and_brings_all_of_it(bureau: DatabaseBureau) -> None:
     bureau.fail()
     bureau.recover()

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from failover.errors import FailoverError
 from failover.model import RunKind, RunState
-from tests.recover.bureau import DAEMON, LIN, LeftWaiting
+from tests.recover.bureau import DAEMON, LIN, MOST_CHANGES, LeftWaiting
 from tests.recover.database_bureau import DatabaseBureau
 from tests.recover.test_crashes import Tripwire, WiredJournal
 from tests.recover.toys import Killed
@@ -203,6 +203,7 @@ class AnyOrder(RuleBasedStateMachine):
         for event in self.bureau.journal.events(kinds=["run.opened"]):
             run = self.bureau.end(int(event.run or 0))
             assert run.state.ended or run.state is RunState.WAITING, f"run {run.number} is {run.state}"
+            assert len(run.changes) < MOST_CHANGES, f"run {run.number} goes on for ever"
 
 
 AnyOrder.TestCase.settings = settings(

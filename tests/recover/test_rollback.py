@@ -237,6 +237,17 @@ def test_a_fresh_copy_that_cannot_be_restored_is_tried_once_however_long_the_ans
     assert len(moved.end(run.number).changes) == len(run.changes), "asked again, it does nothing more"
 
 
+def test_a_full_disk_is_filled_again_more_and_more_seldom_while_a_person_is_waited_for(moved: DatabaseBureau) -> None:
+    moved.world.hosts["db"].db_room = moved.world.hosts["db"].databases["wcm"].bytes + 10
+    run = moved.roll_back()
+    assert run.state is RunState.WAITING
+    assert run.question is not None
+    assert "has no room to restore in" in run.question.question or "the disk is full" in run.question.question
+    moved.restart()  # as a daemon does; tried at once
+    tries = [change.intended_at for change in moved.end(run.number).changes if change.args.get("want") == "restored"]
+    assert len(tries) == 2, tries
+
+
 def test_a_copy_that_was_made_counts_though_its_source_dies_then(moved: DatabaseBureau) -> None:
     def die(where: str) -> None:
         if where == "after change db-backup backups":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -247,7 +247,7 @@ class ToyDatabases:
             found = source.backups.get(args["set"], {}).get(args["id"])
             if found is None:
                 raise Refused(self._name, "no-backup", f"{source.name} has no {args['id']}")
-            shelf[found.id] = found
+            shelf[found.id] = replace(found, verified=True, restored_at=None)  # it was read as it came
             return dict(found.entry)
         if source.services.get("postgresql") != "active" or "wcm" not in source.databases:
             raise ChangeFailed(self._name, "dump-failed", f"no database answers on {source.name}")

@@ -119,7 +119,7 @@ class DatabaseRestored(Step):
         self, scene: Scene, database: Database
     ) -> Generator[Change, Outcome | None, Ready | Literal["kept"] | None]:
         if scene.kind is RunKind.ROLLBACK:
-            why = kept.why_not_fresh(scene, self.backups, database)
+            why = kept.not_again_yet(scene) or kept.why_not_fresh(scene, self.backups, database)
             if why is None:
                 try:
                     return (yield from self._fresh(scene, database))
