@@ -20,8 +20,6 @@ from tests.recover.toys import ToyFence, ToyServer, World, address_of
 WWW = "10.77.0.100"
 SITE = {"digest": "d1", "files": 100, "bytes": 1000, "text": "统计"}
 DAEMON = Cause("daemon", "website is down")
-MOST_CHANGES = 60
-"""More than any run comes to that is resumed again and again and gets somewhere."""
 LIN = Cause("lin (uid 1000)", "I looked")
 PLAN: dict[str, Any] = {
     "when": "website is down",

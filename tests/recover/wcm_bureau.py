@@ -11,8 +11,9 @@ from failover.journal.queries import RunView, holders
 from failover.model import Reading, RunKind, State
 from failover.recover.plan import Plan
 from failover.recover.scene import RoleNow, Scene
+from failover.recover.steps import ContentSynced, ServiceRunning
 from tests.recover.bureau import LIN, Bureau
-from tests.recover.toys import ToyServer, World, address_of
+from tests.recover.toys import ToyFence, ToyServer, World, address_of
 
 MEDIA = "/srv/wcm/media"
 PLAN: dict[str, Any] = {
@@ -30,7 +31,9 @@ PLAN: dict[str, Any] = {
 class WcmBureau(Bureau):
     """``wcm`` serves and ``wcm-backup`` stands by; what editors upload lies on the one that runs."""
 
-    def __init__(self, path: Path, wrap: Callable[[Journal], Any] = lambda journal: journal) -> None:
+    def __init__(
+        self, path: Path, wrap: Callable[[Journal], Any] = lambda journal: journal, *, fence: bool = False
+    ) -> None:
         self.path = path / "journal.db"
         self.world = World("wcm", "wcm-backup", "third")
         for name, state in (("wcm", "active"), ("wcm-backup", "inactive")):
@@ -41,6 +44,8 @@ class WcmBureau(Bureau):
         self.world.hosts["wcm-backup"].parked_units.add("wcm")
         self.accepted: set[str] = {"first.jpg"}
         self.servers: dict[str, Any] = {name: ToyServer(self.world, name) for name in self.world.hosts}
+        if fence:
+            self.servers["fence:wcm"] = ToyFence(self.world, "wcm")
         self.plans = {"wcm": Plan.model_validate(PLAN)}
         self.silent: dict[str, Any] = {}
         self.told: list[RunView] = []
@@ -77,6 +82,20 @@ class WcmBureau(Bureau):
 
     def uploaded(self, name: str) -> set[str]:
         return set(self.world.hosts[name].content[MEDIA]["paths"])
+
+    @property
+    def content(self) -> ContentSynced:
+        """The content step of the WCM plan."""
+        return next(step for step in self.plans["wcm"].steps if isinstance(step, ContentSynced))
+
+    @property
+    def running(self) -> ServiceRunning:
+        """The step that starts it."""
+        return next(step for step in self.plans["wcm"].steps if isinstance(step, ServiceRunning))
+
+    @property
+    def stored(self) -> str:
+        return self.scene("wcm", RunKind.RECOVER).role.holder
 
     @property
     def runs_on(self) -> str | None:
