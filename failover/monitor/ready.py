@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 from failover.decide.situation import ProofFact
 from failover.errors import FailoverError
 from failover.journal.site_view import SiteView
-from failover.model import Reading, RunKind, Standing, utc_now
+from failover.model import Reading, RunKind, RunState, Standing, utc_now
 from failover.monitor.proofs import proofs
 from failover.monitor.scenes import Scenes
 from failover.monitor.setup import Setup
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 SOON_SECONDS = 10.0
 """While something is wrong it is asked so often."""
+MOST_PAUSE_SECONDS, PAUSE_SECONDS = 30.0, 0.1
+"""How long asking waits for a run that moves a role: it asks the same servers, and somebody waits for it. A restore may
+take an hour, though, and what the other plans think of themselves is to stay true.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Readiness:
         while True:
             self._soon.clear()
             for plan in self._setup.plans:
+                await self._after_moves()
                 await self._ask(plan)
             wrong = any(not found.stands.works for found in self.known.values())
             wait = min(SOON_SECONDS, self._setup.ready_every) if wrong else self._setup.ready_every
@@ -127,6 +133,13 @@ class Readiness:
     def close(self) -> None:
         """Wait for nobody."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _after_moves(self) -> None:
+        give_up = time.monotonic() + MOST_PAUSE_SECONDS
+        while (run := self._view.run) is not None and run.kind.moves and run.state is RunState.RUNNING:
+            if time.monotonic() >= give_up:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _ask(self, plan: str) -> None:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,31 @@ async def test_after_runs_every_step_takes_the_median_of_its_lines_in_the_journa
         assert found["seconds"] == pytest.approx(statistics.median(times), abs=1e-4)
         assert found["worst_seconds"] == pytest.approx(max(times), abs=1e-4)
         assert {source["run"] for source in found["sources"]} == {2}, "web took the role in run 2 alone"
+
+
+async def test_nobody_is_asked_while_a_run_moves_a_role(running: Bureau) -> None:
+    readiness = running.daemon.houses["bureau"].monitor.readiness  # type: ignore[union-attr]
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def hold(where: str) -> None:
+        if where == "before change web address":
+            at_work.set()
+            go_on.wait(10)
+
+    running.world.at_call = hold
+    try:
+        await running.post("/runs", verb="switch", role="web")
+        await running.until(at_work.is_set)
+        await asyncio.sleep(1.0)  # what was being asked when it began may come to its end
+        known, asked_at = dict(readiness.known), len(running.world.calls)
+        readiness.ask_soon()
+        await asyncio.sleep(1.5)
+        assert readiness.known == known
+        assert len(running.world.calls) == asked_at
+    finally:
+        go_on.set()
+    await running.until(lambda: running.ended(1))
+    await running.until(lambda: readiness.known["web"].at > known["web"].at, 15)
 
 
 async def test_what_would_be_lost_is_the_age_of_the_verified_copy(running: Bureau) -> None:
