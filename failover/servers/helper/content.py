@@ -3,9 +3,8 @@
 import ctypes
 import errno
 import os
-import stat
 import time
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 from .arguments import Verb
 from .clock import boot_id
@@ -14,12 +13,14 @@ from .errors import Answer, Args, Failed, Refused
 from .fetching import Fetch
 from .inodes import inodes_of
 from .listing import Listing
-from .manifest import FOLDER, SYMLINK, Entry, Manifest, entry_of
+from .manifest import Entry, Manifest, entry_of
 from .manifests import store_manifest
 from .processes import libc
 from .pull import Pull
 from .releases import Releases
-from .tree import Tree, remove_tree, sha256_of
+from .reusing import Reuse
+from .suspicion import suspect_paths, suspect_totals
+from .tree import Tree, remove_tree
 from .values import among, between, digest, flag, is_int, text
 from .words import plain, size_text, utc_text
 from .work import Work
@@ -58,11 +59,12 @@ class Copy:
         self.inodes = inodes_of(work, args["path"])
         self.keep = max(1, int(args.get("keep", 5)))
         self.began = time.monotonic()
-        self.fetched_bytes = self.fetched = self.linked = self.removed = 0
+        self.reuse = Reuse(work, self.releases, self.inodes)
+        self.fetched_bytes = self.fetched = 0
 
     def run(self) -> Answer:
         """The whole way."""
-        self._suspect_totals()
+        suspect_totals(self.releases, self.args)
         ready = self._ready_release()
         if ready is not None:
             return self._serve(ready, changed=False)
@@ -88,11 +90,11 @@ class Copy:
             raise Refused("bad-manifest", f"the manifest of {self.args['source']} can't be used: {error}") from None
         if (wanted.files, wanted.bytes) != (self.args["files"], self.args["bytes"]):
             raise Refused("bad-manifest", f"it lists {wanted.files} files of {wanted.bytes} bytes, not as was said")
-        self._suspect_paths(wanted)
+        suspect_paths(self.work, self.releases, self.args, wanted)
         self.work.begin()
         tree = self._stage(base, tree)
         try:
-            missing = self._reuse(tree, there, wanted)
+            missing = self.reuse.run(tree, there, wanted)
             self._room_for(missing)
             if missing:
                 fetch = Fetch(self.work, self.releases, self.inodes, self.args)
@@ -113,45 +115,7 @@ class Copy:
             self.inodes.save()
             tree.close()
 
-    # reasons not to copy --------------------------------------------------------------------------------------------
-
-    def _last(self) -> Optional[Answer]:
-        current = self.releases.current()
-        for name in ([current] if current else []) + self.releases.names()[::-1]:
-            record = self.releases.record(name)
-            if record is not None:
-                return record
-        return None
-
-    def _suspect_totals(self) -> None:
-        """A source that is nearly empty is a source in trouble, not a new version (C7)."""
-        last, most = self._last(), self.args.get("max_loss_percent", 20)
-        if not self.args["files"] and most < 100:
-            raise Refused("source-suspect", f"{self.args['source']} has no file at all")
-        if last is None:
-            return
-        for what in ("files", "bytes"):
-            loss = 100.0 * (last[what] - self.args[what]) / last[what] if last[what] else 0.0
-            if loss > most:
-                sentence = (
-                    f"{self.args['source']} has {self.args[what]} {what}, the last verified copy has {last[what]}"
-                )
-                raise Refused("source-suspect", f"{sentence}: {loss:.1f} % fewer, allowed are {most:g} %")
-
-    def _suspect_paths(self, wanted: Manifest) -> None:
-        """As many files under other names are a loss too."""
-        last, most = self._last(), self.args.get("max_loss_percent", 20)
-        try:
-            with open(os.path.join(self.work.places.manifests, last["digest"] if last else ""), "rb") as file:
-                before = Manifest.parse(file.read())
-        except (OSError, ValueError):
-            return
-        lost = {record.split(b" ", 4)[4] for record in before.records - wanted.records if record[:1] == b"f"}
-        gone = len(lost - {record.split(b" ", 4)[4] for record in wanted.records - before.records})
-        loss = 100.0 * gone / before.files if before.files else 0.0
-        if loss > most:
-            sentence = f"{gone} of {before.files} files of the last verified copy are gone from {self.args['source']}"
-            raise Refused("source-suspect", f"{sentence}: {loss:.1f} %, allowed are {most:g} %")
+    # what stands against it ------------------------------------------------------------------------------------------
 
     def _room_for(self, missing: Dict[bytes, Entry]) -> None:
         """Known before, not found out at the last file (C3)."""
@@ -209,87 +173,6 @@ class Copy:
         os.chown(staging, 0, 0)
         return tree or Tree(staging)
 
-    def _reuse(self, tree: Tree, there: Optional[Listing], wanted: Manifest) -> Dict[bytes, Entry]:
-        """Keep what is right in the staged tree, remove the rest, link what others have; the files then missing."""
-        right = set(wanted.top)
-        if there is not None:
-            wrong = []
-            folders = {record.split(b" ", 4)[4]: record for record in wanted.records if record[:1] == b"d"}
-            for path, (record, is_folder) in there.paths.items():
-                if record in wanted.records:
-                    right.add(record)
-                elif is_folder and path in folders:
-                    right.add(folders[path])  # its mode and owner are set in the end
-                else:
-                    wrong.append((path, is_folder))
-            for path, is_folder in reversed(wrong):  # children come after their parents
-                tree.remove(path, is_folder)
-            self.removed = len(wrong)
-            tree.forget()
-        missing = {}
-        sources = self._link_sources()
-        for path, entry in sorted(map(entry_of, wanted.records - right)):
-            fd, name = tree.place(path)
-            if entry.kind == FOLDER:
-                os.mkdir(name, 0o700, dir_fd=fd)
-            elif entry.kind == SYMLINK:
-                os.symlink(entry.mark, name, dir_fd=fd)
-                os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
-            elif not self._link(sources, fd, name, path, entry):
-                missing[path] = entry
-            self.work.progress(phase="comparing", linked=self.linked, missing=len(missing))
-        for source in sources:
-            source.close()
-        return missing
-
-    def _mark(self, tree: Tree, path: bytes, info: os.stat_result) -> Optional[bytes]:
-        """The SHA-256 of a file of ours: known, or read now."""
-        mark = self.inodes.get(info)
-        if mark is None:
-            fd = tree.read(path)
-            try:
-                mark = sha256_of(fd, info.st_size)
-            finally:
-                os.close(fd)
-            after = tree.stat(path)
-            if after is None or after.st_ctime_ns != info.st_ctime_ns:
-                return None
-            self.inodes.put(info, mark)
-        return mark
-
-    def _link_sources(self) -> List[Tree]:
-        current = self.releases.current()
-        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
-        found = [Tree(f"{self.releases.base}/{name}") for name in names]
-        if os.path.isdir(self.releases.live) and not os.path.islink(self.releases.live):
-            found.append(Tree(self.releases.live))
-        return found
-
-    def _link(self, sources: List[Tree], fd: int, name: bytes, path: bytes, entry: Entry) -> bool:
-        for source in sources:
-            info = source.stat(path)
-            if (
-                info is None
-                or info.st_size != entry.size
-                or info.st_mode != entry.mode | stat.S_IFREG
-                or (info.st_uid, info.st_gid) != self.owner
-                or self._mark(source, path, info) != entry.mark
-            ):
-                continue
-            other, its_name = source.place(path)
-            try:
-                os.link(its_name, name, src_dir_fd=other, dst_dir_fd=fd, follow_symlinks=False)
-            except OSError:
-                continue  # too many links, or another file system: it is fetched
-            after = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if (after.st_ino, after.st_size, after.st_mtime_ns) != (info.st_ino, info.st_size, info.st_mtime_ns):
-                os.unlink(name, dir_fd=fd)  # somebody put another file there between the two looks
-                continue
-            self.inodes.put(after, entry.mark)  # linking changed its ctime
-            self.linked += 1
-            return True
-        return False
-
     # the end --------------------------------------------------------------------------------------------------------
 
     def _finish_folders(self, tree: Tree, wanted: Manifest, there: Optional[Listing]) -> None:
@@ -341,7 +224,7 @@ class Copy:
         self.inodes.save()
         return dict(
             self.releases.described(name), changed=changed, switched=switched, fetched_files=self.fetched,
-            fetched_bytes=self.fetched_bytes, linked=self.linked, removed=self.removed,
+            fetched_bytes=self.fetched_bytes, linked=self.reuse.linked, removed=self.reuse.removed,
             seconds=time.monotonic() - self.began,
         )  # fmt: skip
 
