@@ -38,6 +38,7 @@ __all__ = [
 
 
 MOST_HEALED = 3
+"""Runs in a row that find the failure gone, after which the plan waits for people all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
     failed: dict[str, str] = {}
     unknown: dict[str, int] = {}
     both = [*scene.made(server, "database"), *scene.made(server, "backups")]
-    for made in sorted(both, key=lambda made: made.at):
+    for made in sorted(both, key=lambda made: made.number):
         outcome, want = made.outcome, made.args.get("want")
         backup = str(made.args.get("backup") or made.args.get("id"))
         if want not in ("restored", "copied"):

@@ -61,3 +61,5 @@ class Made:
     says: str
     outcome: Outcome
     at: datetime
+    number: int
+    """Within the run, from 1: the order in which they were intended, whatever the clock did."""

@@ -165,7 +165,7 @@ class RunJournal:
             Made(
                 change.step, change.server, change.verb, change.args, change.says,
                 Outcome(change.result or "unknown", change.kind or "", change.sentence, change.answer or {}),  # type: ignore[arg-type] # as it was written
-                change.intended_at,
+                change.intended_at, change.number,
             )
             for change in self._view.changes
         ]  # fmt: skip

@@ -49,9 +49,8 @@ class Doing:
                     change.verb, change.args, token=Token(1, 1), within_seconds=change.within_seconds
                 )
                 outcome = Outcome("ok", answer=answer)
-                self.all.append(
-                    Made(1, change.server, change.verb, change.args, change.says, outcome, self.scene.now())
-                )
+                at, number = self.scene.now(), len(self.all) + 1
+                self.all.append(Made(1, change.server, change.verb, change.args, change.says, outcome, at, number))
         except StopIteration:
             return said
 
