@@ -86,6 +86,17 @@ def standby_down(case: Case) -> Guard | None:
     return None
 
 
+def standby_silent(case: Case) -> Guard | None:
+    """It may have failed with the holder (D3): a moment later that is known, and a run would only wait for it."""
+    standby = case.plan.standby
+    server = case.situation.servers.get(standby) if standby is not None else None
+    if server is None or server.reachable is False or server.hangs_since is None:
+        return None
+    silent = format_span(max(0.0, case.situation.age_seconds(server.hangs_since)))
+    reason = f"the standby {standby} hasn't answered for {silent}"
+    return Guard(name="standby-silent", reason=reason, action=Action.WAIT)
+
+
 def not_ready(case: Case) -> Guard | None:
     """The standby couldn't take over (D5)."""
     if not case.plan.not_ready:
@@ -168,6 +179,7 @@ GUARDS: tuple[Question, ...] = (
     drift,
     suspect_source,
     standby_down,
+    standby_silent,
     standby_in_maintenance,
     not_ready,
     cooling_down,

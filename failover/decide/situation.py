@@ -96,6 +96,8 @@ class ServerFact(Fact):
     reachable: bool | None = None
     since: AwareDatetime | None = None
     """Since when it is so."""
+    hangs_since: AwareDatetime | None = None
+    """Since when a question has no answer, where that is longer than any takes; it ends within seconds."""
     reason: str = ""
 
 

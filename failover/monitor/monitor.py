@@ -95,7 +95,7 @@ class Monitor:
         self.readiness = Readiness(setup, scenes, view, lambda: self.world.servers, self.newest, self._ready_changed)
         self._situations = Situations(
             setup, view, sight, self.observers, self.readiness, self.healths,
-            lambda: self.world.servers, lambda: self.addresses,
+            lambda: self.world.servers, self.world.hangs_since, lambda: self.addresses,
         )  # fmt: skip
         self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
         self.keeper = Keeper(setup, view, scribe, starts)

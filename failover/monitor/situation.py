@@ -60,6 +60,7 @@ class Situations:
         readiness: Readiness,
         healths: Mapping[str, Health],
         servers: Callable[[], Mapping[str, ServerNow]],
+        hangs_since: Callable[[str], datetime | None],
         addresses: Callable[[], tuple[AddressNow, ...]],
     ) -> None:
         self._setup = setup
@@ -69,6 +70,7 @@ class Situations:
         self._readiness = readiness
         self._healths = healths
         self._servers = servers
+        self._hangs_since = hangs_since
         self._addresses = addresses
         self._relevant = relevant(setup)
         self._thresholds = thresholds(setup)
@@ -120,6 +122,7 @@ class Situations:
             name: ServerFact(
                 reachable=seen.reachable if seen.at is not None and now - seen.at < lately else None,
                 since=seen.since,
+                hangs_since=self._hangs_since(name),
                 reason=seen.reason if not seen.reachable else "",
             )
             for name, seen in self._servers().items()

@@ -112,10 +112,12 @@ class World:
         seen = self.servers[name]
         if seen.reachable is False:
             return seen.since
+        return self.hangs_since(name) if seen.reachable else None
+
+    def hangs_since(self, name: str) -> datetime | None:
+        """When the question was asked that hangs now; None when none does."""
         asked = self._asked.get(name)
-        if asked is not None and seen.reachable and (self._now() - asked).total_seconds() > HANGS_SECONDS:
-            return asked
-        return None
+        return asked if asked is not None and (self._now() - asked).total_seconds() > HANGS_SECONDS else None
 
     def met(self, name: str) -> bool:
         """Whether a first question to it has ended, one way or the other."""

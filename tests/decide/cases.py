@@ -5,7 +5,7 @@ A case is a file of ``golden/``; adding one is adding a file::
     says: the sentence that the case proves          of: [D3]        (cases of the catalogue of faults)
     confirmed: [website]                   every observer was asked just now and doesn't see it
     checks: {website: down}                or {standing, reason, flapping, ...; for, failing, last, mended: seconds}
-    servers: {web-backup: no route}        can't be reached, and why; or null: not tried
+    servers: {web-backup: no route}        can't be reached, and why; null: not tried; {hangs: seconds}
     witnesses: {gateway: not seen}         or seen, unknown, or {seen, ago: seconds, reason}
     sightings: {website: {wcm: seen}}      or not seen, silent
     plans: {web: {mode: off}}              any field of a plan; ``ago`` in last_automatic and acknowledged is in seconds
@@ -126,6 +126,8 @@ def _server(name: str, case: dict[str, Any]) -> dict[str, Any]:
     why = servers[name]
     if why is None:
         return {"reachable": None}
+    if isinstance(why, dict) and "hangs" in why:
+        return {"reachable": True, "since": ago(3600), "hangs_since": ago(why["hangs"])}
     if isinstance(why, dict):
         return {"reachable": False, "since": ago(why["for"]), "reason": why["reason"]}
     return {"reachable": False, "since": ago(2), "reason": why}

@@ -108,7 +108,7 @@ spoilers = st.one_of(
     one_of_part("plans", st.sampled_from(["web", "wcm"]), plan_said),
     one_of_part("witnesses", st.sampled_from(["gateway", "dns"]), answer),
     one_of_part("sightings", st.sampled_from(names[:2]), st.dictionaries(st.sampled_from(OBSERVERS), answer)),
-    one_of_part("servers", st.sampled_from(SERVERS), st.sampled_from(["no route to host", None])),
+    one_of_part("servers", st.sampled_from(SERVERS), st.sampled_from(["no route to host", None, {"hangs": 1.5}])),
     st.sampled_from(
         [
             ("situation", {"since_start_seconds": 3.0}),
@@ -139,6 +139,8 @@ def why_not(situation: Situation, decision: Decision) -> str | None:
         return "not ready"
     if plan.standby and situation.servers[plan.standby].reachable is False:
         return "no standby"
+    if plan.standby and situation.servers[plan.standby].hangs_since:
+        return "the standby is silent"
     if any(w.about in ("site", plan.role, plan.holder, plan.standby) and w.until > now for w in situation.maintenance):
         return "maintenance"
     last = plan.last_automatic
