@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import Done, Host, Lab, LabError, LabTimeout
+from tests.lab.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CONFIG = "/etc/failover/failover.yaml"
@@ -149,6 +150,7 @@ class Bureau:
 
     def until(self, seen: Callable[[Status], Any], within: float) -> Status:
         """Ask for the status until ``seen`` likes it; bounded."""
+        within *= PATIENCE
         deadline = time.monotonic() + within
         status: Status | None = None
         while time.monotonic() < deadline:
@@ -174,6 +176,7 @@ class Bureau:
 
     def until_run(self, kind: str, states: tuple[str, ...], within: float, *, after: int | None = None) -> Run:
         """Wait until a run of a kind, newer than run ``after``, is in one of these states; the run."""
+        within *= PATIENCE
         deadline = time.monotonic() + within
         after = self.since if after is None else after
         runs: list[Run] = []

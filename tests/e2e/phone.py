@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import Host, LabTimeout
+from tests.lab.patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("programs") / "phone.py"
 _PLACE, _PAGES = "/usr/local/lib/phone.py", "/run/phone.jsonl"
@@ -36,6 +37,7 @@ class Phone:
     def await_page(self, says: str, within: float, *, severity: str = "page") -> Page:
         """Wait until it rings for something. Messages of one moment may come together, as severe as the severest."""
         enough = _SEVERITIES[_SEVERITIES.index(severity) :]
+        within *= PATIENCE
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for page in self.pages():

@@ -10,6 +10,7 @@ from pathlib import Path
 from .errors import LabTimeout
 from .host import Host
 from .lines import Beside, Line
+from .patience import PATIENCE
 
 PROGRAM = Path(__file__).with_name("programs") / "visit.py"
 PAGES = ("/index.html", "/page/0.html", "/page/7.html", "/build-id", "/page/19.html")
@@ -100,6 +101,7 @@ class Visitor(Beside):
 
     def await_until(self, what: Callable[["Visitor"], bool], *, within: float) -> None:
         """Wait until something is true of what this visitor sees; `LabTimeout` with the last replies if it never is."""
+        within *= PATIENCE
         deadline = time.monotonic() + within
         while not what(self):
             if time.monotonic() > deadline:

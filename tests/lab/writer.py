@@ -21,6 +21,7 @@ from .errors import LabTimeout
 from .host import Host
 from .lab import Lab
 from .lines import Beside, Line
+from .patience import PATIENCE
 from .wcm import HOSTS
 
 PROGRAM = Path(__file__).parent / "programs" / "write.py"
@@ -100,6 +101,7 @@ class Writer(Beside):
         Raises:
             LabTimeout: that wasn't so within so many seconds; says what the last attempts came to.
         """
+        within *= PATIENCE
         deadline = time.monotonic() + within
         since = time.time()
         while True:
