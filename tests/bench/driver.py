@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.e2e.bureau import Bureau
 from tests.lab import LabError
@@ -27,7 +27,7 @@ class Driver:
         )
         self._run = 0
 
-    def __enter__(self) -> Driver:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -274,8 +274,8 @@ def measure(rounds: int = 5, count: int = 3000, say: Callable[[str], object] = l
             for name, prober_of in probers.items():
                 watch.look()
                 taken[name].append(prober_of(there))
-                one = taken[name][-1]
-                say(f"round {number + 1}: {name}: {one['cpu_seconds'] * 1000 / one['probes']:.3f} ms CPU per probe")
+                run = taken[name][-1]
+                say(f"round {number + 1}: {name}: {run['cpu_seconds'] * 1000 / run['probes']:.3f} ms CPU per probe")
     summary = {name: _summary(runs) for name, runs in taken.items()}
     for name, one in summary.items():
         one["ratio_of_ours"] = results.ratio(summary["ours"]["cpu_ms"], one["cpu_ms"]) if name != "ours" else None

@@ -40,7 +40,12 @@ def measure(folder: Path, appends: int = 1000, threads: int = 8) -> dict[str, An
         found = verify(journal.path, head=journal.head)
         per_second = found.events / (time.perf_counter() - began)
     descriptor = os.open(folder / "bare", os.O_WRONLY | os.O_CREAT)
-    bare = _timed(lambda: (os.write(descriptor, b"x" * 4096), os.fdatasync(descriptor)), appends)
+
+    def append_bare() -> None:
+        os.write(descriptor, b"x" * 4096)
+        os.fdatasync(descriptor)
+
+    bare = _timed(append_bare, appends)
     os.close(descriptor)
     return {
         "append_milliseconds": _spread(alone),

@@ -84,8 +84,9 @@ def spoilt(draw: st.DrawFn) -> Any:
 
 def judged(file: Path, text: bytes) -> None:
     file.write_bytes(text)
+    problems: tuple[str, ...] = ()
     try:
-        sites, problems = load(file, trusted=True).sites, ()
+        sites = load(file, trusted=True).sites
     except ConfigError as error:
         sites, problems = (), error.problems
     assert bool(sites) is not bool(problems)

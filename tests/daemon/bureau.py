@@ -90,7 +90,8 @@ class Bureau:
         return await asyncio.to_thread(ask)
 
     async def site(self) -> dict[str, Any]:
-        return (await self.get("/status"))["sites"][0]
+        site: dict[str, Any] = (await self.get("/status"))["sites"][0]
+        return site
 
     async def until(self, true: Callable[[], object], seconds: float = 30) -> None:
         end = time.monotonic() + seconds

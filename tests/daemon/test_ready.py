@@ -109,7 +109,7 @@ async def test_after_runs_every_step_takes_the_median_of_its_lines_in_the_journa
     for number in (2, 3):
         await running.until(lambda: running.daemon.houses["bureau"].monitor.healths["website"].standing == "up")  # type: ignore[union-attr]
         await running.post("/runs", verb="switch", role="web")
-        await running.until(lambda number=number: running.ended(number))
+        await running.until(lambda number=number: running.ended(number))  # type: ignore[misc]  # bound now
     plan = await asked(running)
     assert (plan["holder"], plan["standby"]) == ("web-backup", "web")
     for step in (1, 3, 4):

@@ -190,7 +190,8 @@ async def test_recover_needs_a_failure_or_a_reason(running: Bureau) -> None:
 async def test_a_run_that_waits_goes_on_by_a_persons_word(running: Bureau) -> None:
     running.world.power_off("web")
     await running.until(lambda: running.events("run.waiting"), 15)
-    assert running.holds is None
+    holds = running.holds
+    assert holds is None
     with pytest.raises(Answered, match=r"run 1 .* is under way") as busy:
         await running.post("/runs", verb="switch", role="web")
     assert (busy.value.status, busy.value.problem["run"], busy.value.exit_code) == (409, 1, 75)

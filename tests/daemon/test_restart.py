@@ -56,7 +56,8 @@ async def test_a_stop_in_mid_change_lets_the_change_finish_and_the_next_start_th
     go_on.set()
     await stopping
     running.world.at_call = lambda _where: None
-    assert running.holds is None
+    holds = running.holds
+    assert holds is None
     await running.start()
     outcomes = [event.data["result"] for event in running.events("change.outcome")]
     assert outcomes[0] == "ok"

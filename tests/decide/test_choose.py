@@ -246,13 +246,14 @@ def test_the_property_above_would_notice_a_missing_guard() -> None:
     decision = choose(situation_of(fault))[0]
     assert decision.action is Action.RECOVER
     assert why_not(situation_of(fault), decision) is None
-    for spoiled, sentence in [
+    spoilings: list[tuple[dict[str, Any], str]] = [
         ({"situation": {"automation": {"on": False}}}, "automation is off"),
         ({"plans": {"web": {"last_automatic": {"run": 1, "ago": 60}}}}, "I14"),
         ({"witnesses": {"gateway": "not seen"}}, "I4: no witness was seen since"),
         ({"confirmed": []}, "not everybody was asked"),
         ({"checks": {"website": "suspect"}}, "nothing is down"),
-    ]:
+    ]
+    for spoiled, sentence in spoilings:
         assert why_not(situation_of({**fault, **spoiled}), decision) == sentence
 
 

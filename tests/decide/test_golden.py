@@ -59,7 +59,8 @@ def test_a_guard_that_is_left_out_is_missed(left_out: guards.Question, monkeypat
 
 def _differs(case: dict[str, Any], decision: Decision) -> bool:
     wanted = (case.get("expect") or {}).get(decision.plan, {"action": "nothing"})
-    return shown(decision)["action"] != wanted["action"] or shown(decision).get("guards") != wanted.get("guards")
+    found = shown(decision)
+    return bool(found["action"] != wanted["action"] or found.get("guards") != wanted.get("guards"))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

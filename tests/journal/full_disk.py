@@ -31,7 +31,8 @@ def main(folder: Path) -> None:
     path, filler = folder / "journal.db", folder / "filler"
     journal = Journal.open(path, ballast_bytes=BALLAST)
     acknowledged = [journal.append("run.noted", by="daemon", data={"x": "y" * 2000}).hash]
-    assert journal.trouble is None
+    trouble = journal.trouble
+    assert trouble is None
 
     fill(filler)
     reserved = 0

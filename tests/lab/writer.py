@@ -136,10 +136,11 @@ class Writer(Beside):
     def _take(self, line: Line) -> None:
         address, _, database = line.get("database", "").partition("/")
         begun = line["outcome"] == "begun"
+        began: float = line["began"]
         one = Publication(
             marker=line["marker"],
-            began=line["began"],
-            ended=line.get("ended", line["began"]),
+            began=began,
+            ended=line.get("ended", began),
             outcome="unknown" if begun else line["outcome"],
             by=line.get("wcm", ""),
             host=self._names.get(address, address),

@@ -60,7 +60,7 @@ async def test_the_name_is_sent_so_that_a_server_of_many_sites_shows_the_right_o
         if name == "www.example.cn":
             tls.context = ours
 
-    other.sni_callback = choose  # type: ignore[assignment]
+    other.sni_callback = choose
     port = await stage.serve(quiet, tls=other)
     probe = shown_at(website(port, ca_file), sight, "127.0.0.1")
     assert probe is not None

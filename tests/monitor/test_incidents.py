@@ -95,7 +95,11 @@ def test_what_gets_worse_is_told_again(journal: Journal) -> None:
 
 
 def test_nothing_is_written_about_what_is_not_open(journal: Journal) -> None:
-    written(journal, lambda book: [book.happened("website", event, "", NOW) for event in Event])
+    def life(book: Book) -> None:
+        for event in Event:
+            book.happened("website", event, "", NOW)
+
+    written(journal, life)
     assert journal.events() == []
 
 

@@ -49,6 +49,7 @@ class SmtpSink:
                     await say("\r\n".join(["250-sink", *(f"250-{offer}" for offer in offers), "250 8BITMIME"]))
                 elif verb == "STARTTLS":
                     await say("220 go")
+                    assert self.tls is not None, "without it, it isn't offered"
                     await writer.start_tls(self.tls)
                 elif verb == "AUTH":
                     self.logins.append(line)

@@ -35,8 +35,8 @@ def until(true: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def page(number: int = 1, **more: str) -> Message:
-    return Message("bureau", f"incident/{number}/opened", Severity.PAGE, f"page {number}", **more)
+def page(number: int = 1, about: str = "") -> Message:
+    return Message("bureau", f"incident/{number}/opened", Severity.PAGE, f"page {number}", about=about)
 
 
 def notice(number: int) -> Message:

@@ -75,8 +75,8 @@ def sessions(server: Server) -> Iterator[None]:
         argv = ["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(server.port), "-u", "failover"]
         argv += ["-e", "select sleep(60)"]
     secret = {"PGPASSWORD": PASSWORD, "MYSQL_PWD": PASSWORD, "PATH": os.environ["PATH"]}
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    held = [subprocess.Popen(argv, env=secret, **silent) for _ in range(25)]
+    nowhere = subprocess.DEVNULL
+    held = [subprocess.Popen(argv, env=secret, stdout=nowhere, stderr=nowhere) for _ in range(25)]
     try:
         yield
     finally:

@@ -187,7 +187,7 @@ def test_two_crashes_in_a_row_end_well_too(folders: Iterator[Path]) -> None:
             bureau = cut(next(folders), "nginx broken", Tripwire(first), [("address", "late")])
             wire = Tripwire(second)
             bureau.kill_daemon()
-            bureau.wrap = lambda journal, wire=wire: WiredJournal(journal, wire)
+            bureau.wrap = lambda journal, wire=wire: WiredJournal(journal, wire)  # type: ignore[misc]  # bound now
             bureau.start_daemon()
             bureau.world.at_call = wire
             try:

@@ -114,7 +114,7 @@ class World(Clock):
         self.strangers: dict[str, str] = {}
         """Machines of nobody that answer for an address: ip -> mac."""
         self.later: list[tuple[float, Callable[[], None]]] = []
-        self.at_call: Callable[[str], None] = lambda _where: None
+        self.at_call: Callable[[str], object] = lambda _where: None
         """Called before and after every call of a server; a test may kill or change the world there."""
         self.fates: list[tuple[str, str]] = []
         """``(verb, fate)`` of the next changes: ``executed lost late unreachable failed:KIND refused:KIND``."""

@@ -192,7 +192,7 @@ class WholeServer(ToyServer):
             seen, why = self.world.state_of("database" if "port" in args else "wcm", target)
         return {"seen": seen, "reason": why, "status": 200 if seen else 503, "headers": {}, "seconds": 0, "mac": None}
 
-    def _ask_content(self, path: str, verify: bool = False) -> Answer:
+    def _ask_content(self, path: str, verify: bool = False) -> Answer:  # type: ignore[override]  # nobody compares here
         answer = super()._ask_content(path)
         current = answer["current"]
         return {**answer, "current": {**current, "intact": True} if verify and current else current}

@@ -91,7 +91,7 @@ def the_setup(world: WholeWorld, servers: Servers) -> Setup:
         },
         addresses={"www": Address.model_validate({"ip": f"{WWW}/24"})},
         checks={
-            "website": HttpProbe(role="web", url=f"http://{WWW}/", expect={"contains": "统计"}),  # type: ignore[arg-type]
+            "website": HttpProbe(role="web", url=f"http://{WWW}/", expect={"contains": "统计"}),
             "wcm": HttpProbe(role="wcm", url="http://{holder}:8000/health", depends_on=("database",)),
             "database": DatabaseProbe(role="database", engine="postgresql"),
             "standby": HttpProbe(server="web-backup", url="http://{server}/", fails_over=False),

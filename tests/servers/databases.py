@@ -207,7 +207,7 @@ class PostgreSQL(Server):
 
     def sql(self, orders: str, of: str = "wcm", user: str = "wcm") -> str:
         """As somebody at the server's own socket."""
-        argv = [BIN / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.data.parent, "-p", str(self.port)]
+        argv = [str(BIN / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", str(self.data.parent), "-p", str(self.port)]
         argv += ["-U", user, "-d", of, "-c", orders]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr

@@ -92,7 +92,12 @@ def main() -> dict[str, object]:
             server.close()
     shown, ours = look_at_host_key(IPS[name], 22, known=read_pins(KNOWN_HOSTS, IPS[name], 22))
     if ORDER["do"] == "enroll":
-        pin(mine, shown, lambda question: said.append(question) or ORDER.get("agree", True), said.append)
+
+        def agree(question: str) -> bool:
+            said.append(question)
+            return bool(ORDER.get("agree", True))
+
+        pin(mine, shown, agree, said.append)
     target, sudo = ORDER.get("as", f"root@{IPS[name]}"), ORDER.get("sudo", False)
     password = (lambda: ORDER["password"]) if "password" in ORDER else None
     access = OpenSshAccess(target, 22, [shown], sudo=sudo, sudo_password=password)
@@ -102,10 +107,10 @@ def main() -> dict[str, object]:
         return {"changed": remove(mine, access, said.append).changed, "said": said}
     result = enroll(mine, access, said.append)
     server = SshServer(name, mine.ssh, known_hosts=KNOWN_HOSTS, key=mine.key)
-    drift = [*result.drift, *verify(server)]
+    drifts = [*result.drift, *verify(server)]
     server.close()
     return {
-        "changed": result.changed, "drift": [str(one) for one in drift], "content_key": result.content_key,
+        "changed": result.changed, "drift": [str(one) for one in drifts], "content_key": result.content_key,
         "said": said, "fingerprint": shown.fingerprint, "ours": ours, "python": result.python,
     }  # fmt: skip
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 lab = shared_lab("monitor", "web", "wcm")
 
 
-def do(lab: Lab, what: str, server: str = "web", **order: Any) -> dict[str, Any]:
+def do(lab: Lab, what: str, server: str = "web", /, **order: Any) -> dict[str, Any]:
     ips = {name: host.ip for name, host in lab.hosts.items()}
     text = json.dumps({"do": what, "server": server, "ips": ips, **order})
     command = ["env", "PYTHONPATH=/opt/failover/lib", "python3", "-W", "error", "-", text]

@@ -170,6 +170,9 @@ def test_settings_take_one_command_or_many() -> None:
     many = FenceSettings.model_validate({"off": [["a"], ["b"]], "timeout": "10s"})
     assert many.off == (("a",), ("b",))
     assert CommandFence.from_settings("db", many).name == "fence:db"
-    for bad in ({"off": []}, {"off": [[]]}, {"off": "pdu off"}, {"off": ["x"], "shell": True}):
+    bad_ones: list[dict[str, object]] = [
+        {"off": []}, {"off": [[]]}, {"off": "pdu off"}, {"off": ["x"], "shell": True},
+    ]  # fmt: skip
+    for bad in bad_ones:
         with pytest.raises(ValidationError):
             FenceSettings.model_validate(bad)

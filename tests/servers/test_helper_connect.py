@@ -103,7 +103,7 @@ class Connected:
     def ask(self) -> dict[str, Any]:
         return self.speaker.ask("connect", file=str(self.file))
 
-    def set(self, run: int = 12, **values: str) -> dict[str, Any]:
+    def set(self, run: int = 12, /, **values: str) -> dict[str, Any]:
         return self.speaker.change("connect", {"file": str(self.file), "run": run, "set": values})
 
     def restore(self, run: int = 12) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_the_file_of_before_is_the_one_of_before_the_runs_first_edit(made: Conne
     assert made.restore()["result"]["after"] == {"DATABASE_HOST": "db"}
     assert kind_of(made.restore(run=13)) == ("no-such-file", False)
     for run in range(20, 40):
-        made.set(run=run, DATABASE_HOST=f"db-{run}")
+        made.set(run, DATABASE_HOST=f"db-{run}")
     kept = made.ask()["result"]["kept"]
     assert [path.rpartition("-")[2] for path in kept] == [str(run) for run in range(30, 40)]
 
@@ -320,7 +320,7 @@ def test_the_new_values_are_what_programs_of_the_format_read(made: Connected) ->
     )
     assert said.stdout == "10.77.0.32 postgres://wcm:s3cret@10.77.0.32:5432/wcm?sslmode=require\n"
     made.write(INI, "ini", ["database.host"])
-    made.set(run=13, **{"database.host": "10.77.0.32"})
+    made.set(13, **{"database.host": "10.77.0.32"})
     reader = configparser.ConfigParser(inline_comment_prefixes=(";", "#"))
     reader.read(made.file, encoding="utf-8-sig")
     assert reader["Database"]["host"] == '"10.77.0.32"'

@@ -707,7 +707,7 @@ def test_a_plain_folder_and_none_at_all_are_compared(two: TwoServers, helper: Sp
 
 
 def test_what_cannot_be_compared_is_refused(two: TwoServers, helper: Speaker) -> None:
-    ask = {"path": str(two.path), "digest": "0" * 64, "files": 3}
+    ask: dict[str, Any] = {"path": str(two.path), "digest": "0" * 64, "files": 3}
     assert kind(helper.ask("content", **ask)) == ("bad-request", False)
     assert kind(helper.ask("content", source="moon", **ask)) == ("not-in-policy", False)
     assert kind(helper.ask("content", source="wcm", **ask)) == ("changed-during-copy", False)

@@ -236,7 +236,7 @@ def test_one_that_is_killed_while_it_waits_for_the_tables_moves_nothing_later(ma
     {"into": "wcm__20261124t020000; DROP DATABASE wcm", "keep": KEEP}, {"into": INTO, "keep": "other"},
 ])  # fmt: skip
 def test_only_our_own_names_are_renamed(maria: MariaDB, names: dict[str, str]) -> None:
-    assert error(maria.change("swapped", **names))[0] == "not-in-policy"
+    assert error(maria.change("swapped", into=names["into"], keep=names["keep"]))[0] == "not-in-policy"
 
 
 @pytest.mark.parametrize("into", ["wcm", "mysql", "wcm__backup", "wcm2__20261124t020000", "WCM__20261124T020000"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ ORDERS = {
 }  # fmt: skip
 
 
-def hostile(server: MariaDB, orders: str, **more: object) -> str:
+def hostile(server: MariaDB, orders: str, **more: Any) -> str:
     """A good dump with these orders before its last lines."""
     head, end, tail = server.dumped().rpartition("\n-- Dump completed")
     return server.dump(day(24), text=f"{head}\n{orders}\n{end}{tail}", **more)

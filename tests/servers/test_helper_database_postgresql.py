@@ -56,7 +56,7 @@ def error(reply: dict[str, Any]) -> tuple[str, str]:
 @contextmanager
 def session(server: PostgreSQL, user: str = "wcm", of: str = "wcm") -> Iterator[subprocess.Popen[bytes]]:
     """Somebody who is connected and does nothing; gone at the server too in the end."""
-    argv = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", str(server.port), "-U", user, "-d", of]
+    argv = [str(BIN / "psql"), "-XqAt", "-h", str(server.data.parent), "-p", str(server.port), "-U", user, "-d", of]
     holder = subprocess.Popen(
         [*argv, "-c", "SELECT pg_sleep(60)"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -401,7 +401,7 @@ def test_who_can_not_be_ended_is_named_and_nothing_is_renamed(server: PostgreSQL
     {"into": "wcm__20261124t020000; DROP DATABASE wcm", "keep": KEEP}, {"into": INTO, "keep": "other"},
 ])  # fmt: skip
 def test_only_our_own_names_are_renamed(server: PostgreSQL, names: dict[str, str]) -> None:
-    assert error(server.change("swapped", **names))[0] == "not-in-policy"
+    assert error(server.change("swapped", into=names["into"], keep=names["keep"]))[0] == "not-in-policy"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(sys.argv[1])
 BOOT_ID = "b007"
@@ -45,7 +46,7 @@ class Refuse(Exception):
 STATE = {"value": 0}
 
 
-def work(request: dict) -> dict:
+def work(request: dict[str, Any]) -> dict[str, Any]:
     verb, args, number = request["verb"], request["args"], request["id"]
     if verb == "facts":
         return {"boot_id": BOOT_ID, "boottime": boottime(), "value": STATE["value"]}
@@ -111,7 +112,7 @@ def work(request: dict) -> dict:
     raise Refuse("unknown-verb", f"no verb {verb!r}")
 
 
-def answer(request: dict) -> None:
+def answer(request: dict[str, Any]) -> None:
     try:
         say({"id": request["id"], "result": work(request)})
     except Refuse as refusal:

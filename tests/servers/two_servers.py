@@ -31,8 +31,7 @@ class TwoServers:
         self.path = top / "live" / "site"
         self.source = top / "source" / "site"
         self.source.mkdir(parents=True)
-        serve = [{"path": str(self.path)}]
-        self.from_home = Home(_made(top / "from"), serve=serve, content_user=None)
+        self.from_home = Home(_made(top / "from"), serve=[{"path": str(self.path)}], content_user=None)
         self.within = ["unshare", "-m", "sh", "-c", f'mount --bind {top / "source"} {top / "live"} && exec "$@"', "sh"]
         self.asked = top / "asked"
         serve = shlex.join(
