@@ -160,6 +160,7 @@ def test_no_answer_by_the_deadline_is_unknown_and_the_session_is_kept(sshd: Sshd
 
 def test_a_late_answer_is_dropped(sshd: Sshd) -> None:
     with sshd.session() as web:
+        web.ask("echo", n=1)  # the half second below is for the helper, not for opening the session
         seconds(lambda: web.change("set", {"value": 1, "seconds": 1}, token=TOKEN, within_seconds=0.5), OutcomeUnknown)
         wait_until(lambda: sshd.lines("done") == ["1"])
         assert web.ask("echo", n=2) == {"echo": {"n": 2}}
