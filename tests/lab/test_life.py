@@ -55,7 +55,10 @@ def told(process: subprocess.Popen[str]) -> tuple[Path, int, int]:
 
 
 def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
+        return False
 
 
 def await_gone(*things: Callable[[], bool], within: float = 10) -> None:
