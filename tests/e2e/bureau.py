@@ -162,7 +162,7 @@ class Bureau:
                 if seen(status):
                     return status
             time.sleep(0.1)
-        raise LabTimeout(f"not seen within {within} s; the last status:\n{short(status) if status else 'none'}")
+        raise LabTimeout(f"not seen within {within:g} s; the last status:\n{short(status) if status else 'none'}")
 
     def until_plan(self, says: str, within: float, *, action: str | None = None, name: str = "web") -> Status:
         """Wait until a plan's decision, or why it isn't ready, says something."""
@@ -188,7 +188,7 @@ class Bureau:
                     if run["state"] in states:
                         return run
             time.sleep(0.1)
-        raise LabTimeout(f"no {kind} run was {' or '.join(states)} within {within} s; there are {runs}")
+        raise LabTimeout(f"no {kind} run was {' or '.join(states)} within {within:g} s; there are {runs}")
 
 
 def short(status: Status) -> str:

@@ -45,4 +45,4 @@ class Phone:
                     return page
             time.sleep(0.1)
         titles = "\n  ".join(f"{page['severity']}: {page['title']}" for page in self.pages())
-        raise LabTimeout(f"nobody was called about {says!r} within {within} s; the phone has\n  {titles}")
+        raise LabTimeout(f"nobody was called about {says!r} within {within:g} s; the phone has\n  {titles}")

@@ -129,7 +129,7 @@ def test_nothing_is_accepted_while_the_database_is_stopped(lab: Lab) -> None:
         writer.await_accepted(1, within=20)
         lab.db.run(f"systemctl stop {service} '{service}@*'")
         try:
-            with pytest.raises(LabTimeout, match=r"0 of 1 markers accepted within 2 s; the last:\n.*the WCM answered"):
+            with pytest.raises(LabTimeout, match=r"0 of 1 markers accepted within 4 s; the last:\n.*the WCM answered"):
                 writer.await_accepted(1, within=2)
         finally:
             lab.db.run(f"systemctl start {service}")

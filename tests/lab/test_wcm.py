@@ -159,7 +159,9 @@ def test_a_silent_database_server_is_told_in_seconds(lab: Lab, fault: str) -> No
     try:
         began = time.monotonic()
         status, _ = health(lab)
-        assert (status, time.monotonic() - began < 8) == ((503, True) if fault == "power" else (0, False))
+        told = (status, time.monotonic() - began < 8)
+        # One that hangs still acknowledges what an open connection sends; a new connection gives up in time.
+        assert told == (503, True) or (fault == "hang" and told == (0, False))
     finally:
         lab.db.boot() if fault == "power" else lab.db.thaw()
     await_that(lambda: health(lab)[0] == 200, within=15)

@@ -106,7 +106,7 @@ class Visitor(Beside):
         while not what(self):
             if time.monotonic() > deadline:
                 last = "\n  ".join(str(reply) for reply in self.replies[-3:])
-                raise LabTimeout(f"the visitor didn't see that within {within} s; the last replies:\n  {last}")
+                raise LabTimeout(f"the visitor didn't see that within {within:g} s; the last replies:\n  {last}")
             time.sleep(0.01)
 
     def await_host(self, host: str, *, within: float) -> None:

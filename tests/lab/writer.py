@@ -112,7 +112,7 @@ class Writer(Beside):
                 return found
             if time.monotonic() > deadline:
                 last = "\n  ".join(str(one) for one in self.publications[-3:])
-                raise LabTimeout(f"{len(found)} of {count} markers accepted within {within} s; the last:\n  {last}")
+                raise LabTimeout(f"{len(found)} of {count} markers accepted within {within:g} s; the last:\n  {last}")
             time.sleep(0.02)
 
     def missing(self, host: Host, database: str = "wcm") -> list[Publication]:
