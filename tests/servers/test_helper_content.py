@@ -488,6 +488,18 @@ def test_killed_at_any_moment_the_site_is_whole_and_the_next_call_finishes(two: 
         assert not leftovers(two)
 
 
+def test_what_a_killed_copy_was_fetching_goes_also_when_nothing_is_missing_any_more(
+    two: TwoServers, helper: Speaker
+) -> None:
+    assert "result" in two.sync(helper)
+    incoming = Path(f"{two.path}.releases/.incoming")
+    incoming.mkdir(mode=0o700)
+    (incoming / "page").mkdir()
+    (incoming / "page/0.html").write_text("half")
+    assert two.sync(helper)["result"]["fetched_files"] == 0
+    assert not leftovers(two)
+
+
 def test_past_its_deadline_nothing_is_switched(two: TwoServers, helper: Speaker) -> None:
     two.sync(helper)
     for number in range(200):

@@ -216,6 +216,8 @@ class Copy:
             self.work.in_time()
             self.releases.switch(name)
             switched = True
+        if os.path.isdir(self.releases.incoming):  # of a copy that was killed; nothing of it was missing any more
+            remove_tree(self.releases.incoming)
         if changed or switched:
             self._prune()
         elif self.releases.record(name):
