@@ -137,9 +137,7 @@ class Copy:
 
     def _ready_release(self) -> Optional[str]:
         """A release that has the wanted content and still is as it was verified."""
-        current = self.releases.current()
-        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
-        for name in names:
+        for name in self.releases.likeliest_first():
             record = self.releases.record(name)
             if record is not None and record["digest"] == self.args["digest"]:
                 self.work.progress(phase="checking", release=name)

@@ -44,6 +44,11 @@ class Releases:
             return None
         return name if os.path.basename(folder) == os.path.basename(self.base) and name in self.names() else None
 
+    def likeliest_first(self) -> List[str]:
+        """The one that is served, then the others, newest first: where something is most likely found."""
+        current = self.current()
+        return ([current] if current else []) + [name for name in self.names()[::-1] if name != current]
+
     def record(self, name: str) -> Optional[Answer]:
         """What was written down when a release was verified."""
         try:

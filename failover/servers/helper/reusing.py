@@ -69,9 +69,7 @@ class Reuse:
         return mark
 
     def _link_sources(self) -> List[Tree]:
-        current = self.releases.current()
-        names = ([current] if current else []) + [name for name in self.releases.names()[::-1] if name != current]
-        found = [Tree(f"{self.releases.base}/{name}") for name in names]
+        found = [Tree(f"{self.releases.base}/{name}") for name in self.releases.likeliest_first()]
         if os.path.isdir(self.releases.live) and not os.path.islink(self.releases.live):
             found.append(Tree(self.releases.live))
         return found

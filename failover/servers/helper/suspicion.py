@@ -40,8 +40,7 @@ def suspect_paths(work: Work, releases: Releases, args: Args, wanted: Manifest) 
 
 
 def _last(releases: Releases) -> Optional[Answer]:
-    current = releases.current()
-    for name in ([current] if current else []) + releases.names()[::-1]:
+    for name in releases.likeliest_first():
         record = releases.record(name)
         if record is not None:
             return record
