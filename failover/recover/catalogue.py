@@ -11,6 +11,7 @@ from failover.backups.catalogue import read_shelf
 from failover.errors import ServerError
 from failover.model import RunKind
 from failover.recover.databases import Database, Seen, Shadow, moment_of, seen
+from failover.recover.outcome import Outcome
 from failover.recover.scene import Scene
 
 PATIENCE_SECONDS = 5.0
@@ -117,13 +118,19 @@ def failed_in_this_run(scene: Scene, server: str) -> dict[str, str]:
             failed.pop(backup, None)
         elif want == "copied" and outcome.result in ("failed", "refused"):
             failed[backup] = f"it couldn't be brought to {server} ({outcome.kind}): {outcome.sentence}"
-        elif want == "restored" and (outcome.result == "unknown" or outcome.kind == "killed"):
+        elif want == "restored" and _cut_off(outcome):
             unknown[backup] = unknown.get(backup, 0) + 1
             if unknown[backup] >= _MOST_UNKNOWN:
                 failed[backup] = f"restoring it was begun {unknown[backup]} times and never came to an end"
         elif want == "restored" and outcome.result in ("failed", "refused") and outcome.kind not in NOT_ITS_FAULT:
             failed[backup] = f"it couldn't be restored on {server} ({outcome.kind}): {outcome.sentence}"
     return failed
+
+
+def _cut_off(outcome: Outcome) -> bool:
+    """Whether a restore was begun and nothing says how it ended."""
+    gone = outcome.kind == "killed" or (outcome.result, outcome.kind) == ("failed", "database-down")
+    return outcome.result == "unknown" or gone
 
 
 SERVER_LACKS = frozenset({"no-account", "no-right", "no-password", "no-user"})

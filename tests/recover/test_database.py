@@ -194,6 +194,20 @@ def test_a_disk_that_is_full_at_sixty_percent_moves_nothing(bureau: DatabaseBure
     assert set(bureau.databases("db-backup")) == {"wcm"}
 
 
+@pytest.mark.parametrize(("times", "used"), [(1, "newest"), (3, "older")])
+def test_a_backup_that_brings_the_server_down_again_and_again_is_left_for_an_older_one(
+    bureau: DatabaseBureau, times: int, used: str
+) -> None:
+    newest = bureau.backup(at_hours=-1)
+    bureau.fail()
+    bureau.world.fates = [("database", "failed:database-down")] * times
+    run = bureau.recover()
+    assert run.state is RunState.DONE, run.reason
+    (swapped,) = bureau.journal.events(kinds=["database.swapped"])
+    assert (swapped.data["backup"] == newest.id) == (used == "newest"), "a server that went away once says nothing"
+    assert ("never came to an end" in "\n".join(run.notes)) == (used == "older")
+
+
 def test_what_a_server_lacks_is_said_once_and_held_against_no_backup(bureau: DatabaseBureau) -> None:
     bureau.backup(at_hours=-1)
     bureau.world.hosts["db-backup"].db_account = False

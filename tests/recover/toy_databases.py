@@ -124,7 +124,7 @@ class ToyDatabases:
 
     def _change_database(self, args: dict[str, Any]) -> Answer:
         if not self.up:
-            raise Refused(self._name, "down", "no database server runs here")
+            raise Refused(self._name, "database-down", "no database server runs here")
         want = args["want"].replace("-", "_")
         answer = getattr(self, f"_database_{want}")(args)
         assert isinstance(answer, dict)

@@ -160,6 +160,7 @@ class PostgreSQL(Server):
     """PostgreSQL 15 with a role ``failover`` that may create databases and is a member of the owner."""
 
     engine = "postgresql"
+    max_wal_size = "64MB"
 
     @property
     def host(self) -> str:
@@ -168,7 +169,7 @@ class PostgreSQL(Server):
     def argv(self) -> list[str]:
         settings = {
             "listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": str(self.data.parent),
-            "fsync": "off", "shared_buffers": "32MB", "max_wal_size": "64MB", "min_wal_size": "32MB",
+            "fsync": "off", "shared_buffers": "32MB", "max_wal_size": self.max_wal_size, "min_wal_size": "32MB",
             "wal_level": "replica",
         }  # fmt: skip
         return [str(BIN / "postgres"), "-D", str(self.data), *(f"--{key}={value}" for key, value in settings.items())]
@@ -244,7 +245,7 @@ class PostgreSQL(Server):
 
 
 @contextmanager
-def postgresql(under: Path | None = None) -> Iterator[PostgreSQL]:
+def postgresql(under: Path | None = None, max_wal_size: str = "64MB") -> Iterator[PostgreSQL]:
     """A new one; ``under`` is where its data lie, if they are to lie on another disk."""
     need_root()
     assert BIN.exists(), "make test-packages installs PostgreSQL"
@@ -252,6 +253,7 @@ def postgresql(under: Path | None = None) -> Iterator[PostgreSQL]:
         data = (under or top) / "pg"
         data.mkdir()
         server = PostgreSQL(top, data / "data")
+        server.max_wal_size = max_wal_size
         server.make()
         try:
             yield server

@@ -320,6 +320,18 @@ def test_a_restore_past_its_deadline_is_ended(maria: MariaDB) -> None:
     wait_for(lambda: maria.root(ours) == "0", 10)
 
 
+def test_a_session_that_is_ended_in_mid_restore_is_not_the_backups_fault(maria: MariaDB) -> None:
+    args = {"name": "wcm", "want": "restored", "backup": slow_dump(maria), "set": "wcm-db", "into": INTO}
+    inserting = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO `big`%'"
+    with maria.speak() as speaker:
+        asked = speaker.send(speaker.stamped("database", args, 60))
+        wait_for(lambda: maria.root(inserting) != "")
+        maria.root(f"KILL CONNECTION {maria.root(inserting)}")
+        reply = speaker.reply(asked)
+    assert error(reply)[0] == "database-down", reply
+    nothing_left(maria)
+
+
 def test_a_backup_that_is_another_one_than_was_verified_is_refused(maria: MariaDB) -> None:
     backup = maria.dump(day(24), tables=ROWS, sha256="0" * 64, verified_at=None)
     kind, words = error(restored(maria, backup))

@@ -349,6 +349,20 @@ def test_a_restore_past_its_deadline_is_ended(server: PostgreSQL) -> None:
                                 "postgres", "postgres") == "0", 10)  # fmt: skip
 
 
+def test_a_server_that_crashes_in_mid_restore_is_not_the_backups_fault(server: PostgreSQL) -> None:
+    backup = slow_dump(server)
+    with server.speak() as speaker:
+        asked = speaker.send(speaker.stamped("database", {"name": "wcm", "want": "restored", "backup": backup,
+                                                          "set": "wcm-db", "into": INTO}, 60))  # fmt: skip
+        copying = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%' AND pid <> pg_backend_pid()"
+        wait_for(lambda: server.sql(copying, "postgres", "postgres") != "")
+        os.kill(int(server.sql(copying, "postgres", "postgres").split()[0]), signal.SIGKILL)
+        reply = speaker.reply(asked)
+    assert error(reply)[0] == "database-down", reply
+    wait_for(server.answers)
+    nothing_left(server)
+
+
 # --- exchanging ------------------------------------------------------------------------------------------------------
 
 

@@ -12,10 +12,12 @@ import time
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import core
-from .core import ENVIRONMENT, TOOL_SECONDS, Failed, Refused, Work, put_file, remove_tree
+from .core import ENVIRONMENT, TOOL_SECONDS, Failed, Refused, Work, end_work, put_file, remove_tree
 
 CHUNK_BYTES = 1 << 18
 MOST_SAID = 8000
+LOOK_SECONDS = 0.02
+"""A restore writes hundreds of megabytes a second, and is to end with some dozens left."""
 DATABASE_USER = "failover-db"
 
 Said = NamedTuple("Said", [("code", int), ("out", str), ("err", str)])
@@ -199,7 +201,7 @@ class Client:
                         process.stdin.close()
                         feeding = False
                 writable = [process.stdin.fileno()] if feeding and process.stdin is not None else []
-                can_read, can_write, _ = select.select([err], writable, [], 0.25)
+                can_read, can_write, _ = select.select([err], writable, [], LOOK_SECONDS)
                 if can_read:
                     heard = os.read(err, CHUNK_BYTES)
                     if not heard:
@@ -213,7 +215,7 @@ class Client:
                     except BrokenPipeError:  # it ended early, and says why
                         data, source = memoryview(b""), iter(())
                 now = time.monotonic()
-                if now - ticked >= 0.25:
+                if now - ticked >= LOOK_SECONDS:
                     ticked = now
                     self.work.in_time()
                     tick()
@@ -267,9 +269,9 @@ def gathered(source: Iterator[bytes], most: int = CHUNK_BYTES) -> bytes:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill it if it still runs, and close its pipes."""
+    """Kill it if it still runs, with what it started (``pg_restore --jobs`` has workers), and close its pipes."""
     if process.poll() is None:
-        process.kill()
+        end_work(process.pid)
         process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:

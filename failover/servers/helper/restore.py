@@ -1,9 +1,10 @@
 """One restore of a backup, beside what serves: filled, checked, and only then noted as whole (I7, I8)."""
 
 import os
+import re
 import time
 from contextlib import ExitStack
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from .core import Answer, Refused, boottime, utc_text
 from .engine import GROWTH, Engine, Source
@@ -15,6 +16,8 @@ from .unfit import Disk, Down, Unfit
 
 SCRATCH = ("base", "mariadb-backup")
 CLEAN_SECONDS = 30.0
+LOST = re.compile("server closed the connection|SSL SYSCALL|terminating connection|Lost connection|has gone away")
+"""What clients of both engines say when the server went away: it may be back before we look."""
 
 
 class Restore:
@@ -55,6 +58,10 @@ class Restore:
                 tables = tables or counted
             try:
                 return self.fill(source, tables)
+            except (Unfit, Down) as error:
+                cause = self.cause_of(error)
+                self.clean()
+                raise cause from None
             except BaseException:
                 self.clean()
                 raise
@@ -166,6 +173,21 @@ class Restore:
                 raise Unfit("bad-backup", f"the query {name} fails on it: {error}") from None
             if value in (None, "", "0", 0, "f", "false"):
                 raise Unfit("bad-backup", f"the query {name} has the answer {value!r} on it")
+
+    def cause_of(self, error: Union[Unfit, Down]) -> Exception:
+        """What a failure is put down to: not to the backup, where the disk is full or the server went away meanwhile.
+
+        Asked before anything is cleared away, which makes room.
+        """
+        if isinstance(error, Unfit) and error.kind != "bad-backup":
+            return error
+        if self.disk.full():
+            return Unfit("no-space", f"the database's disk is full: {error}")
+        try:
+            self.engine.found(self.into)
+        except Down as down:
+            return Down(f"{down}; it went away in the middle of the restore: {error}")
+        return Down(str(error)) if LOST.search(str(error)) else error
 
     def clean(self) -> None:
         """Leave nothing half made behind; the next restore tries again what can't be done now."""

@@ -4,11 +4,10 @@ It runs as the unprivileged user, listens on a socket in a folder that only that
 """
 
 import os
-import shutil
 import stat
 import subprocess
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from .client import Client, end, in_one_line
 from .core import remove_tree
@@ -16,6 +15,7 @@ from .unfit import Disk, Unfit
 
 START_SECONDS = 600.0
 """A copy is recovered before it answers."""
+PIECE_BYTES = 1 << 20
 
 
 class Scratch:
@@ -63,21 +63,25 @@ class Scratch:
                 os.mkdir(f"{here}/{name}", 0o700)
                 self.client.give(f"{here}/{name}")
             for name in files:
-                copied += self._copy(f"{top}/{name}", f"{here}/{name}")
-                self.disk.look()
-                self.work.progress(phase="copying", bytes=copied)
+                for size in self._copy(f"{top}/{name}", f"{here}/{name}"):
+                    copied += size
+                    self.disk.look()
+                    self.work.progress(phase="copying", bytes=copied)
         self.client.give(self.data)
 
-    def _copy(self, source: str, target: str) -> int:
+    def _copy(self, source: str, target: str) -> Iterator[int]:
+        """Copies a file; the bytes of each piece that is there."""
         before = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
         after = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(before, "rb") as old, open(after, "wb") as new:
             try:
-                shutil.copyfileobj(old, new, 1 << 20)
+                for piece in iter(lambda: old.read(PIECE_BYTES), b""):
+                    new.write(piece)
+                    yield len(piece)
+                new.flush()
             except OSError as error:
                 raise Unfit("no-space" if error.errno == 28 else "bad-backup", f"{source}: {error.strerror}") from None
             self.client.give(target)
-            return new.tell()
 
     def put(self, name: str, text: str) -> str:
         """A settings file."""

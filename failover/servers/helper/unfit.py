@@ -26,6 +26,7 @@ class Disk:
 
     def __init__(self, folders: Iterable[str]) -> None:
         self.folders = sorted({folder for folder in folders if os.path.isdir(folder)})
+        self._seen = {folder: self.free(folder) for folder in self.folders}
 
     @staticmethod
     def free(folder: str) -> int:
@@ -47,13 +48,22 @@ class Disk:
             )
 
     def look(self) -> None:
-        """Asked again and again while something grows.
+        """Asked again and again while something grows. It is stopped where one more step as large as the last one
+        would reach into the reserve: by the time that it has ended it has grown on.
 
         Raises:
             Unfit: ``no-space``: it must stop before the database that serves has no room either.
         """
         for folder in self.folders:
-            if self.free(folder) < RESERVE_BYTES:
+            free = self.free(folder)
+            grown, self._seen[folder] = max(0, self._seen[folder] - free), free
+            if free - grown < RESERVE_BYTES:
                 raise Unfit(
-                    "no-space", f"{folder} has only {size_text(self.free(folder))} left; the restore was stopped there"
+                    "no-space",
+                    f"{folder} has only {size_text(free)} left, of which {size_text(RESERVE_BYTES)} are kept free; the"
+                    " restore was stopped there",
                 )
+
+    def full(self) -> bool:
+        """Whether one of them has less than what is kept free."""
+        return any(self.free(folder) < RESERVE_BYTES for folder in self.folders)
