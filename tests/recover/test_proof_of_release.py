@@ -195,3 +195,34 @@ def test_a_release_that_never_proves_itself_goes_on_to_the_fence(build: Build) -
     assert run.state is RunState.DONE, run.reason
     assert not bureau.world.hosts["web"].on
     assert not bureau.world.oracle.overlaps
+
+
+def test_the_old_server_is_asked_once_more_after_it_read_back_that_it_let_go(build: Build) -> None:
+    bureau = build()
+    bureau.break_web()
+    web = bureau.world.hosts["web"]
+    released: list[str] = []
+
+    def put_back_once(where: str) -> None:
+        if where == "after change web address":
+            released.append(where)
+            if len(released) == 1:  # an operator's hand on that server, who also takes the silence away
+                web.parked.clear()
+                web.held["10.77.0.100"] = ("eth0", 24)
+
+    bureau.world.at_call = put_back_once
+    run = bureau.recover()
+    assert run.state is RunState.DONE, run.reason
+    assert len(released) == 2, "what it said at the end of the change isn't the last word"
+    assert bureau.holds == "web-backup"
+    assert not bureau.world.oracle.overlaps
+
+
+def test_what_the_change_itself_read_back_is_the_first_of_two_looks(build: Build) -> None:
+    bureau = build()
+    bureau.break_web()
+    asked: list[str] = []
+    bureau.world.at_call = lambda where: asked.append(where) if "web address" in where else None
+    bureau.recover()
+    after = asked[asked.index("after change web address") :]
+    assert after.count("before ask web address") == 1, after

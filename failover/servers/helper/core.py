@@ -10,7 +10,7 @@ from .manifest import FILE, FOLDER, SYMLINK, Entry, Manifest, entry_of, stays_in
 from .manifests import store_manifest
 from .places import ENVIRONMENT, MAX_LINE_BYTES, VERSION, Places
 from .policy import Policy, content_user, name_of, owner_of
-from .processes import PR_SET_NO_NEW_PRIVS, die_with_parent, end_work, family_of, libc, process_table
+from .processes import PR_SET_NO_NEW_PRIVS, die_with_parent, end_work, family_of, libc, process_table, start_of
 from .pull import Pull
 from .tree import Tree, remove_tree, sha256_of
 from .units import units_state
@@ -75,6 +75,7 @@ __all__ = [
     "sha256_of",
     "shown",
     "size_text",
+    "start_of",
     "stays_inside",
     "store_manifest",
     "sync_folder",

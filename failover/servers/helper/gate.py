@@ -10,7 +10,7 @@ from .clock import boot_id, boottime
 from .errors import Answer, Refused, Token
 from .files import put_file
 from .places import Places
-from .processes import end_work, process_table
+from .processes import end_work, start_of
 from .values import parse_json
 from .words import plain
 from .work import Work
@@ -123,8 +123,7 @@ class Gate:
         try:
             with open(self._places.run + "/work", "rb") as file:
                 found = parse_json(file.read(4096))
-            alive = process_table().get(found["pid"])
-            return dict(found) if alive is not None and alive[2] == found["start"] else None
+            return dict(found) if start_of(found["pid"]) == found["start"] is not None else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -135,8 +134,8 @@ class Gate:
             end_work(found["pid"])
 
     def _sign(self, work: Work, token: Token) -> None:
-        start = process_table()[os.getpid()][2]
-        entry = {"pid": os.getpid(), "start": start, "epoch": token[0], "run": token[1], "verb": work.verb}
+        pid = os.getpid()
+        entry = {"pid": pid, "start": start_of(pid), "epoch": token[0], "run": token[1], "verb": work.verb}
         put_file(self._places.run + "/work", json.dumps(entry).encode(), 0o600, durable=False)
 
 

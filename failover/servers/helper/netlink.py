@@ -25,31 +25,52 @@ Link = NamedTuple(
 )
 
 
+_open: Dict[int, socket.socket] = {}
+
+
+def _socket(protocol: int) -> socket.socket:
+    """One a protocol, for as long as this process lives: closing one of netfilter's waits for a grace period of RCU
+    when anything was taken out of a table, also by another process; a worker leaves that until after its answer."""
+    if protocol not in _open:
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        sock.settimeout(5)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.bind((0, 0))
+        _open[protocol] = sock
+    return _open[protocol]
+
+
 def netlink(kind: int, flags: int, body: bytes, protocol: int = 0) -> List[bytes]:
     """One request to the kernel's routing, or another protocol of netlink; the bodies that it answers with.
 
     Raises:
         OSError: as the kernel says it.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as sock:
-        sock.settimeout(5)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        sock.bind((0, 0))
-        sock.send(struct.pack("=IHHII", 16 + len(body), kind, flags | NLM_REQUEST, 1, 0) + body)
-        found: List[bytes] = []
-        while True:
-            data = sock.recv(1 << 17)
-            while len(data) >= 16:
-                length, answer, _, _, _ = struct.unpack_from("=IHHII", data)
-                payload, data = data[16:length], data[(length + 3) & ~3 :]
-                if answer == 2:  # NLMSG_ERROR, which is also how it says that all is well
-                    code = -struct.unpack_from("=i", payload)[0]
-                    if code:
-                        raise OSError(code, os.strerror(code))
-                    return found
-                if answer == 3:  # NLMSG_DONE
-                    return found
-                found.append(payload)
+    try:
+        code, found = _asked(_socket(protocol), kind, flags, body)
+    except BaseException:  # whatever it was: an answer that comes late must not be taken for one to the next question
+        if protocol in _open:
+            _open.pop(protocol).close()
+        raise
+    if code:
+        raise OSError(code, os.strerror(code))
+    return found
+
+
+def _asked(sock: socket.socket, kind: int, flags: int, body: bytes) -> Tuple[int, List[bytes]]:
+    """The kernel's error number, 0 for none, and its answers."""
+    sock.send(struct.pack("=IHHII", 16 + len(body), kind, flags | NLM_REQUEST, 1, 0) + body)
+    found: List[bytes] = []
+    while True:
+        data = sock.recv(1 << 17)
+        while len(data) >= 16:
+            length, answer, _, _, _ = struct.unpack_from("=IHHII", data)
+            payload, data = data[16:length], data[(length + 3) & ~3 :]
+            if answer == 2:  # NLMSG_ERROR, which is also how it says that all is well
+                return -struct.unpack_from("=i", payload)[0], found
+            if answer == 3:  # NLMSG_DONE
+                return 0, found
+            found.append(payload)
 
 
 def attributes(body: bytes, start: int) -> Dict[int, bytes]:

@@ -3,14 +3,22 @@
 import ipaddress
 import socket
 import struct
-from typing import Iterable, List
+import subprocess
+import time
+from typing import Iterable, List, Optional, Set
 
+from .clock import boottime
 from .errors import Refused
 from .netlink import NLM_DUMP, attribute, attribute_list, attributes, netlink
+from .places import ENVIRONMENT
 from .words import plain
-from .work import Work
+from .work import TOOL_SECONDS, Work
 
 TABLE = "failover_park"
+LOOK_SECONDS = 0.0005
+
+_ending: List["subprocess.Popen[bytes]"] = []
+"""Those that have done their work and end by themselves, in this process's own last moments or after it."""
 
 
 def silence_rules(ips: Iterable[str]) -> str:
@@ -83,10 +91,45 @@ def parked() -> List[str]:
 
 
 def set_parked(work: Work, ips: Iterable[str]) -> None:
-    """Silence exactly these addresses."""
+    """Silence exactly these addresses.
+
+    Goes on as soon as the kernel has them: nft itself ends a grace period of RCU later, some 15 ms. One transaction
+    puts all of it in place or nothing, so what the kernel lists is what it enforces.
+
+    Raises:
+        Refused: ``not-silenced``.
+    """
+    wish = set(ips)
+    before, until = _parked_or_none(), boottime() + work.left(TOOL_SECONDS)
     try:
-        code, said = work.run(["nft", "-f", "-"], silence_rules(set(ips)).encode())
+        process = subprocess.Popen(
+            ["nft", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=ENVIRONMENT, cwd="/",
+        )  # fmt: skip
     except OSError as error:
-        code, said = 1, plain(error)
-    if code:
-        raise Refused("not-silenced", f"nft refused: {said.strip()[:500]}")
+        raise Refused("not-silenced", f"nft can't be started: {plain(error)}") from None
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - asked for
+    try:
+        process.stdin.write(silence_rules(wish).encode())
+        process.stdin.close()
+    except OSError:
+        pass  # it ended early, and says why
+    while process.poll() is None:
+        if before is not None and before != wish and _parked_or_none() == wish:
+            _ending.append(process)
+            return
+        if boottime() >= until:
+            process.kill()
+            process.wait()
+            raise Refused("not-silenced", f"nft took more than {TOOL_SECONDS:g} s")
+        time.sleep(LOOK_SECONDS)
+    if process.returncode:
+        said = process.stdout.read().decode("utf-8", "replace").strip()
+        raise Refused("not-silenced", f"nft refused: {said[:500]}")
+
+
+def _parked_or_none() -> Optional[Set[str]]:
+    try:
+        return set(parked())
+    except Refused:
+        return None

@@ -11,7 +11,7 @@ import stat
 import time
 from typing import List, NamedTuple, Optional, Tuple
 
-from .core import Failed, Refused, Work, boottime, plain, process_table
+from .core import Failed, Refused, Work, boottime, plain, process_table, start_of
 from .ports import program_of, unit_of
 
 MOST_BYTES = 4096
@@ -56,10 +56,10 @@ def _owner(text: bytes, info: os.stat_result, unit: str, programs: List[str]) ->
             return _named(alike[0]), ""
         return None, "it names no process, nobody has it open, and no process runs the program that writes it"
     pid = int(number.group(1))
-    entry = process_table().get(pid)
-    if entry is None:
+    start = start_of(pid)
+    if start is None:
         return None, f"process {pid} doesn't live any more"
-    age = boottime() - entry[2] / os.sysconf("SC_CLK_TCK")
+    age = boottime() - start / os.sysconf("SC_CLK_TCK")
     started = time.time() - age
     same = unit_of(pid) == unit or program_of(pid) in programs
     if started > info.st_mtime + SLACK_SECONDS and not same:

@@ -23,7 +23,7 @@ from .core import (
     boottime,
     flag,
     plain,
-    process_table,
+    start_of,
     text,
     units_state,
 )
@@ -206,11 +206,11 @@ def programs_of(state: Answer) -> List[str]:
 def _watch(work: Work, unit: str, state: Answer, seconds: float, since: float, needs: Answer) -> None:
     """See whether it stays: the same main process, active, without a restart, for so long."""
     pid, end = state["main_pid"], boottime() + seconds
-    born = process_table().get(pid or -1, (0, 0, 0))[2]
+    born = start_of(pid) if pid is not None else None
     asked = boottime()
     while True:
         over = boottime() >= end
-        lives = pid is None or process_table().get(pid, (0, 0, 0))[2] == born
+        lives = pid is None or start_of(pid) == born
         if over or not lives or boottime() - asked >= ASK_SECONDS:
             asked, now = boottime(), units_state(work, [unit])[unit]
             if now["active"] != "active" or now["main_pid"] != pid:
