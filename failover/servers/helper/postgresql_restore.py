@@ -13,8 +13,10 @@ from typing import Callable, Dict, Iterator, List, Set, Tuple
 
 from .client import Said, in_one_line
 from .core import LONGEST_SECONDS, Answer, Refused
-from .engine import Disk, Down, Source, Unfit
-from .postgresql import PostgreSQLServer, literal, major, programs_folder, quoted
+from .engine import Disk, Source, Unfit
+from .postgresql import literal, major, programs_folder, quoted
+from .postgresql_copy import unpacked
+from .postgresql_sessions import PostgreSQLSessions
 from .scratch import Scratch
 
 RESTRICT_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
@@ -34,51 +36,7 @@ RIGHTS = re.compile(r"\d+; \d+ \d+ (?:ACL|DEFAULT ACL) ")
 SPACE = ("No space left on device", "could not extend file", "Disk quota")
 
 
-CLUSTER = """listen_addresses = ''
-unix_socket_directories = '{folder}'
-unix_socket_permissions = 0700
-hba_file = '{folder}/access'
-ident_file = '{folder}/names'
-fsync = off
-full_page_writes = off
-autovacuum = off
-archive_mode = off
-wal_level = minimal
-max_wal_senders = 0
-max_connections = 20
-shared_buffers = 64MB
-dynamic_shared_memory_type = mmap
-logging_collector = off
-shared_preload_libraries = ''
-"""
-
-
-class Copy(PostgreSQLServer):
-    """The cluster of a base backup, which nobody else can reach: it asks for no password."""
-
-    def __init__(self, original: PostgreSQLServer, folder: str) -> None:
-        entry = dict(original.entry, host=folder, port=5432)
-        super().__init__(original.work, entry, original.client)
-
-    def password(self) -> str:
-        """None is asked for."""
-        return "-"
-
-    def answers(self) -> bool:
-        """Whether it is open.
-
-        Raises:
-            Unfit: ``bad-backup``: it is, and our account isn't in it.
-        """
-        try:
-            return bool(self.version())
-        except Down as error:
-            if "does not exist" in str(error):
-                raise Unfit("bad-backup", f"the copy in it can't be dumped: {error}") from None
-            return False
-
-
-class PostgreSQL(PostgreSQLServer):
+class PostgreSQL(PostgreSQLSessions):
     """See :class:`Engine`."""
 
     # looking at a backup --------------------------------------------------------------------------------------------
@@ -197,34 +155,8 @@ class PostgreSQL(PostgreSQLServer):
         return form.format(*(literal(rows[0][key]) for key in ("encoding", "collate", "ctype")))
 
     def unpacked(self, source: Source, scratch: Scratch) -> Tuple[Source, Dict[str, int]]:
-        """See :class:`Engine`. A base backup is verified, opened as a cluster of its own, and dumped from there."""
-        version = major(str(source.record.get("server_version") or ""))
-        programs = programs_folder(version, "postgres")
-        scratch.fill(source.path)
-        if os.listdir(scratch.data + "/pg_tblspc"):
-            raise Unfit("bad-backup", "it has tablespaces, which lie outside of it")
-        scratch.run([f"{programs}/pg_verifybackup", "--quiet", scratch.data], "pg_verifybackup")
-        for name in ("postgresql.auto.conf", "standby.signal", "recovery.signal", "postmaster.pid"):
-            if os.path.exists(f"{scratch.data}/{name}"):
-                os.unlink(f"{scratch.data}/{name}")  # settings of another server, some of which start programs
-        config = scratch.put("settings", CLUSTER.format(folder=scratch.folder))
-        scratch.put("access", "local all all trust\n")
-        scratch.put("names", "")
-        there = Copy(self, scratch.folder)
-        argv = [f"{programs}/postgres", "-D", scratch.data, "-c", f"config_file={config}"]
-        scratch.serve(argv, there.answers)
-        tables = there.tables(self.name)
-        dump = scratch.folder + "/dump"
-        jobs = min(4, os.cpu_count() or 1)
-        argv = [f"{programs}/pg_dump", "--format=directory", "--compress=1", f"--jobs={jobs}", f"--file={dump}"]
-        said = self.client.pump(
-            self.client.start([*argv, *there.place(), "--dbname", self.name], stdout=subprocess.DEVNULL, writes=True),
-            tick=scratch.disk.look,
-        )
-        if said.code:
-            raise Unfit("bad-backup", f"pg_dump of the copy: {in_one_line(said.err)}")
-        scratch.stop()
-        return Source(dump, "directory", source.bytes, source.record), tables
+        """See :class:`Engine`."""
+        return unpacked(self, source, scratch)
 
     def restore(self, source: Source, into: str, disk: Disk, progress: Callable[..., None]) -> List[str]:
         """See :class:`Engine`."""
