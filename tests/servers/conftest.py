@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.content_site import puller  # noqa: F401 - a fixture
 from tests.servers.databases_mariadb import maria, running  # noqa: F401 - fixtures
 from tests.servers.helper_fixtures import home, segment, speak, syslog, two  # noqa: F401 - fixtures
 from tests.servers.sshd import Sshd
