@@ -1,12 +1,15 @@
 """What keeps a backup from being restored here: it is no good, the database is down, the disk is too small."""
 
 import os
-from typing import Iterable
+import time
+from typing import Dict, Iterable, Tuple
 
 from .core import size_text
 
 RESERVE_BYTES = 64 << 20
 """What is left free on a disk whatever happens: the database that serves needs it to go on."""
+STEP_SECONDS = 1.0
+"""What grew since a look that is longer ago says nothing of the pace: something else was done meanwhile."""
 
 
 class Unfit(Exception):
@@ -26,7 +29,8 @@ class Disk:
 
     def __init__(self, folders: Iterable[str]) -> None:
         self.folders = sorted({folder for folder in folders if os.path.isdir(folder)})
-        self._seen = {folder: self.free(folder) for folder in self.folders}
+        self._seen: Dict[str, Tuple[float, int]] = {}
+        """By folder, when it was looked at last, and what was free then."""
 
     @staticmethod
     def free(folder: str) -> int:
@@ -54,9 +58,12 @@ class Disk:
         Raises:
             Unfit: ``no-space``: it must stop before the database that serves has no room either.
         """
+        now = time.monotonic()
         for folder in self.folders:
             free = self.free(folder)
-            grown, self._seen[folder] = max(0, self._seen[folder] - free), free
+            looked_at, before = self._seen.get(folder, (now, free))
+            self._seen[folder] = now, free
+            grown = max(0, before - free) if now - looked_at <= STEP_SECONDS else 0
             if free - grown < RESERVE_BYTES:
                 raise Unfit(
                     "no-space",
