@@ -15,7 +15,7 @@ from failover.model import RunKind, format_span
 from failover.recover.address import Address, FenceProof, PersonProof, Proof, ReadBack, SilenceProof
 from failover.recover.scene import Scene
 
-GAP_SECONDS = 0.02
+GAP_SECONDS = 0.01
 """Between the two looks of a read-back. Short, because what is parked is silenced even if somebody puts it back."""
 FENCE_HOLDS_SECONDS = 60.0
 """How long a fence's confirmation counts without asking it again."""

@@ -126,3 +126,23 @@ def test_a_comparison_made_just_now_spares_a_recovery_the_walk(build: Build) -> 
     bureau.world.at_call = asked.append
     assert bureau.recover().state is RunState.DONE
     assert not [where for where in asked if "manifest" in where]
+
+
+@pytest.mark.parametrize(("fence", "looks"), [(False, 1), (True, 2)])
+def test_the_copy_is_looked_at_once_more_before_it_serves_unless_that_was_a_moment_ago(
+    build: Build, fence: bool, looks: int
+) -> None:
+    bureau = build(fence=fence)
+    bureau.break_web()
+    if fence:  # proof takes its time
+        bureau.world.power_off("web")
+    asked: list[str] = []
+
+    def listen(where: str) -> None:
+        asked.append(where)
+        if where == "before change fence:web fence":
+            bureau.world.pass_time(3)
+
+    bureau.world.at_call = listen
+    assert bureau.recover().state is RunState.DONE
+    assert asked.count("before ask web-backup content") == looks

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from failover.servers.helper import unfit
 from failover.servers.helper.unfit import RESERVE_BYTES, STEP_SECONDS, Disk, Unfit
 
 MIB = 1 << 20
@@ -18,7 +18,7 @@ class Filling(Disk):
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = 0
         self.now = 1000.0
-        monkeypatch.setattr(unfit.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
         super().__init__([str(folder)])
 
     def free(self, folder: str) -> int:  # type: ignore[override] # of this disk only

@@ -19,6 +19,8 @@ from failover.recover.work import ASSUMED_SECONDS, Basis, Like, Told, Work
 
 _SAME_LOOK_SECONDS = 5.0
 """Within a run a comparison this old needn't be repeated: a large source takes longer than moving an address."""
+_NO_LOOK_SECONDS = 1.0
+"""Nor, so shortly after it, does the copy have to be asked what it has: from one step to the next, no longer."""
 _PASSES = 3
 """Copies that may find the source changed meanwhile before the step gives up."""
 _AGAINST_ACTING = frozenset({"source-suspect", "no-space"})
@@ -70,6 +72,8 @@ class ContentSynced(Step):
     def todo(self, scene: Scene) -> Todo:
         """See :class:`Step`."""
         target = scene.on(self.on)
+        if self._just_seen(scene, target):
+            return
         current = self._current(scene, target)
         if self._fresh(scene, target, current) or self._enough_for_now(scene, target):
             return
@@ -166,6 +170,13 @@ class ContentSynced(Step):
         # Its own role's server wrote into it while it served: what was verified then says nothing about now.
         answer = scene.server(target).ask("content", within_seconds=self.within, path=self.path, verify=True)
         return answer.get("current") or {}
+
+    def _just_seen(self, scene: Scene, target: str) -> bool:
+        """Whether this very run found it equal a moment ago, in content that nobody on that server writes to."""
+        last = scene.copies.last(target, self.path)
+        if last is None or scene.opened_at is None or self.source == scene.role.name:
+            return False
+        return last.at >= scene.opened_at and scene.within(last.at, _NO_LOOK_SECONDS)
 
     def _fresh(self, scene: Scene, target: str, current: Mapping[str, Any]) -> bool:
         last = scene.copies.last(target, self.path)
