@@ -7,11 +7,13 @@ its ports, mounts and pid files, and a command of the site's own that says wheth
 import os
 import re
 import shutil
+import subprocess
 import time
 from typing import Any, Dict, List, Tuple
 
 from . import pid_files, ports
 from .core import (
+    ENVIRONMENT,
     Answer,
     Args,
     Failed,
@@ -224,14 +226,18 @@ def _watch(work: Work, unit: str, state: Answer, seconds: float, since: float, n
 
 
 def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
-    """Order something and wait until it has happened or can't. Nothing of it goes on past the deadline."""
+    """Order something and wait until it has happened or can't. Nothing of it goes on past the deadline.
+
+    systemctl waits for systemd's own word (its ``JobRemoved`` signal): to ask again and again would take from a program
+    the processor that it starts with.
+    """
     work.in_time()
-    code, said = work.run(["systemctl", "--no-block", order, "--", unit], within=work.left())
+    said = _ordered(work, unit, order)
     pause = 0.01
     while True:
         state = units_state(work, [unit])[unit]
         settled = state["active"] not in ("activating", "deactivating", "reloading") or state["sub"] == "auto-restart"
-        if code or settled and not state["job"]:
+        if settled and not state["job"]:
             return state, said
         if work.end - boottime() < CANCEL_SECONDS:
             if state["job"]:
@@ -240,6 +246,20 @@ def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
             raise Failed("timeout", sentence, units_state(work, [unit])[unit])
         time.sleep(min(pause, work.left()))
         pause = min(pause * 1.5, 0.1)
+
+
+def _ordered(work: Work, unit: str, order: str) -> str:
+    """What systemctl says once the order is carried out, was refused, or there is just time left to cancel it."""
+    process = subprocess.Popen(
+        ["systemctl", "--no-ask-password", order, "--", unit], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd="/",
+    )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=max(0.01, work.end - boottime() - CANCEL_SECONDS))
+    except subprocess.TimeoutExpired:
+        process.kill()  # it would only go on waiting: the order is systemd's by now
+        said, _ = process.communicate()
+    return said.decode("utf-8", "replace")
 
 
 def _failure(
