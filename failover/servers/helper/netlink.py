@@ -25,19 +25,24 @@ Link = NamedTuple(
 )
 
 
-_open: Dict[int, socket.socket] = {}
+_open: Dict[Tuple[int, int], socket.socket] = {}
+"""By process and protocol: a child neither shares its parent's, nor uses one that it closed when it detached."""
 
 
 def _socket(protocol: int) -> socket.socket:
-    """One a protocol, for as long as this process lives: closing one of netfilter's waits for a grace period of RCU
-    when anything was taken out of a table, also by another process; a worker leaves that until after its answer."""
-    if protocol not in _open:
+    """One a protocol, for as long as this process lives.
+
+    Closing one of netfilter's waits for a grace period of RCU when anything was taken out of a table, also by another
+    process; a worker leaves that until after its answer.
+    """
+    key = os.getpid(), protocol
+    if key not in _open:
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         sock.settimeout(5)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         sock.bind((0, 0))
-        _open[protocol] = sock
-    return _open[protocol]
+        _open[key] = sock
+    return _open[key]
 
 
 def netlink(kind: int, flags: int, body: bytes, protocol: int = 0) -> List[bytes]:
@@ -49,8 +54,8 @@ def netlink(kind: int, flags: int, body: bytes, protocol: int = 0) -> List[bytes
     try:
         code, found = _asked(_socket(protocol), kind, flags, body)
     except BaseException:  # whatever it was: an answer that comes late must not be taken for one to the next question
-        if protocol in _open:
-            _open.pop(protocol).close()
+        if (os.getpid(), protocol) in _open:
+            _open.pop((os.getpid(), protocol)).close()
         raise
     if code:
         raise OSError(code, os.strerror(code))
