@@ -290,6 +290,25 @@ def test_a_tool_that_is_made_to_start_a_program_can_not(server: PostgreSQL, tmp_
     server.top.chmod(0o755)
 
 
+def test_what_was_restored_is_tidied_after_the_answer_so_that_autovacuum_has_no_reason_to_come(
+    server: PostgreSQL,
+) -> None:
+    with server.speak() as speaker:
+        args = {"name": "wcm", "want": "restored", "backup": server.dump(day(24)), "set": "wcm-db", "into": INTO}
+        assert "result" in speaker.change("database", args, 60)
+        untidy = "SELECT string_agg(relname, ' ') FROM pg_stat_user_tables WHERE n_ins_since_vacuum > 0"
+        wait_for(lambda: server.sql(untidy, INTO, "postgres") == "")
+
+
+def test_it_is_put_in_place_while_it_is_still_being_tidied(server: PostgreSQL) -> None:
+    with server.speak() as speaker:
+        args = {"name": "wcm", "want": "restored", "backup": slow_dump(server), "set": "wcm-db", "into": INTO}
+        assert "result" in speaker.change("database", args, 60)
+        reply = speaker.change("database", {"name": "wcm", "want": "swapped", "into": INTO, "keep": KEEP}, 20)
+        assert "result" in reply, reply
+        assert server.sql("SELECT count(*) FROM big") == "120000"
+
+
 # --- cut off ---------------------------------------------------------------------------------------------------------
 
 

@@ -148,9 +148,20 @@ def _restored(engine: Engine, args: Args) -> Answer:
         raise Refused("exists", "{} holds {}".format(into, there["note"]["backup"]))
     restore = Restore(engine, into, args["set"], args["backup"])
     try:
-        return restore.run()
+        answer = restore.run()
     except Unfit as error:
         raise trouble(engine.work, error.kind, f"{args['backup']}: {error}") from None
+    engine.work.afterwards = lambda: _tidy(engine.work, args["name"], into)
+    return answer
+
+
+def _tidy(work: Work, name: str, of: str) -> None:
+    """While nobody waits for it; whoever puts the database in place meanwhile ends it like every other session."""
+    try:
+        with _client(work, name) as client:
+            opened(work, name, client).tidy(of)
+    except (Refused, Down) as error:
+        work.places.log(f"{of} is left to its server's own housekeeping: {error}")
 
 
 def _swapped(engine: Engine, args: Args) -> Answer:

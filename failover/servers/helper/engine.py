@@ -154,6 +154,9 @@ class Engine:
         """Let the planner know what is in it."""
         raise NotImplementedError
 
+    def tidy(self, of: str) -> None:
+        """Do now what the server's own housekeeping would do at a worse moment. It may be ended at any time."""
+
     def set_note(self, of: str, note: Answer) -> None:
         """Note something of a database, in it or beside it, durably."""
         raise NotImplementedError

@@ -14,8 +14,8 @@ from .core import Refused
 from .postgresql import PostgreSQLServer, literal, quoted
 
 EXCHANGE_TRIES = 4
-LEAVE_LOOKS = 20
-"""For sessions that were ended, each after 5 ms while somebody is still there."""
+LEAVE_SECONDS = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.03)
+"""For sessions that were ended: how long is waited before each look, while somebody is still there."""
 RENAMED_SECONDS = 0.2
 """A renaming that takes longer waits for somebody."""
 # Of sessions of those whose member it isn't, a role isn't told what they are; of accounts they are all the same.
@@ -129,7 +129,8 @@ class PostgreSQLSessions(PostgreSQLServer):
         names = ", ".join(literal(old) for old, _ in moves)
         others = f"datname IN ({names}) AND pid <> pg_backend_pid() AND usesysid IS NOT NULL AND {MAY_END}"
         orders = [f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others};"]
-        orders += [f"SELECT pg_sleep(0.005) WHERE EXISTS (SELECT FROM pg_stat_activity WHERE {others});"] * LEAVE_LOOKS
+        still = f"EXISTS (SELECT FROM pg_stat_activity WHERE {others})"
+        orders += [f"SELECT pg_sleep({seconds}) WHERE {still};" for seconds in LEAVE_SECONDS]
         orders += ["BEGIN;", "SET LOCAL lock_timeout = '8s';"]
         for old, new in moves:
             order = literal(f"ALTER DATABASE {quoted(old)} RENAME TO {quoted(new)}")
