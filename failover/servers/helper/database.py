@@ -160,7 +160,7 @@ def _tidy(work: Work, name: str, of: str) -> None:
     try:
         with _client(work, name) as client:
             opened(work, name, client).tidy(of)
-    except (Refused, Down) as error:
+    except (Refused, Down, Unfit) as error:
         work.places.log(f"{of} is left to its server's own housekeeping: {error}")
 
 

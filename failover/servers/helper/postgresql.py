@@ -216,19 +216,12 @@ class PostgreSQLServer(Engine):
 
     def analyze(self, of: str) -> None:
         """See :class:`Engine`. By name, since the system's own tables are the superuser's."""
-        self._each_table("ANALYZE", of)
+        self.sql(self.each_table("ANALYZE", of), of, core.LONGEST_SECONDS)
 
-    def tidy(self, of: str) -> None:
-        """See :class:`Engine`.
-
-        Autovacuum comes within a minute to what was just filled, and stays for long. A renaming ends it, and waits for
-        0.1 s before it looks again whether it has gone (``CountOtherDBBackends``).
-        """
-        self._each_table("VACUUM", of)
-
-    def _each_table(self, order: str, of: str) -> None:
+    def each_table(self, order: str, of: str) -> str:
+        """An order to each table."""
         names = ["{}.{}".format(quoted(row["schema"]), quoted(row["table"])) for row in self.rows(TABLES, of)]
-        self.sql("\n".join(f"{order} {name};" for name in names), of, core.LONGEST_SECONDS)
+        return "\n".join(f"{order} {name};" for name in names)
 
     def data_folder(self) -> Optional[str]:
         """See :class:`Engine`. The server works in it; the role may not ask for it."""
