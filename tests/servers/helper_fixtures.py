@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def pythons() -> list[str]:
         path for path in old if path and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
     ]
     return [sys.executable, *works[:1]]
+
+
+@contextmanager
+def small_disk(at: Path, options: str) -> Iterator[None]:
+    """A disk of its own at a folder, in memory; ``options`` of tmpfs(5), e.g. ``size=3m``."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(at)], check=True, timeout=10)
 
 
 def need_root() -> None:

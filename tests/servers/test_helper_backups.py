@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from tests.servers.database_servers import PASSWORD, MariaDB, PostgreSQL, Server, database_server
-from tests.servers.helper_fixtures import need_root, pythons
+from tests.servers.helper_fixtures import need_root, pythons, small_disk
 from tests.servers.speak import Home, Speaker
 
 ID = "wcm-db-20261124T020000Z"
@@ -302,8 +301,7 @@ def test_a_catalogue_that_somebody_wrote_into_names_no_other_file(home: Home, to
 
 def test_without_room_for_another_one_nothing_is_begun(database: Server, top: Path) -> None:
     (top / "kept").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(top / "kept")], check=True)
-    try:
+    with small_disk(top / "kept", "size=300k"):
         home = Home(top / "root", **policy(database, top))
         with Speaker(home) as speaker:
             made(speaker)
@@ -312,5 +310,3 @@ def test_without_room_for_another_one_nothing_is_begun(database: Server, top: Pa
             assert (kind, began) == ("no-space", False)
             assert "free" in sentence
             assert len(listed(speaker)) == 1
-    finally:
-        subprocess.run(["umount", str(top / "kept")], check=True)

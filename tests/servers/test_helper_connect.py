@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.helper_fixtures import pythons
+from tests.servers.helper_fixtures import pythons, small_disk
 from tests.servers.speak import Home, Speaker
 
 ENV = (
@@ -296,8 +296,7 @@ def test_a_full_disk_leaves_the_old_file(made: Connected, tmp_path: Path) -> Non
         pytest.skip("mounting needs root")
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", small], check=True)
-    try:
+    with small_disk(small, "size=16k"):
         made.file = small.resolve() / "database.env"
         made.write(b"HOST=a\n" + b"# " + b"x" * 6000 + b"\n", "env", ["HOST"])
         (small / "filler").write_bytes(b"x" * 4096)
@@ -305,8 +304,6 @@ def test_a_full_disk_leaves_the_old_file(made: Connected, tmp_path: Path) -> Non
         assert kind_of(made.set(HOST="b")) == ("not-written", True)
         assert made.file.read_bytes() == old
         assert not [path for path in small.iterdir() if path.name.endswith("failover-new")]
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 def test_the_new_values_are_what_programs_of_the_format_read(made: Connected) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.content_site import fill, kind, leftovers, tree
+from tests.servers.helper_fixtures import small_disk
 from tests.servers.speak import Speaker
 from tests.servers.two_servers import TwoServers
 
@@ -54,45 +55,37 @@ def test_an_empty_source_is_never_served(two: TwoServers, puller: Speaker) -> No
 @pytest.mark.parametrize("small", ["size=3m", "nr_inodes=60"])
 def test_a_disk_that_is_too_small_is_known_before(two: TwoServers, small: str) -> None:
     fill(two.source, "build-1")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", small, "none", str(two.top / "live")], check=True)
-    try:
-        with two.speaker() as puller:
-            assert "result" in two.sync(puller)
-            before = tree(two.path)
-            for number in range(40):
-                (two.source / f"page/big-{number}").write_bytes(os.urandom(100_000))
-            reply = two.sync(puller)
-            assert kind(reply) == ("no-space", False)
-            assert "free" in reply["error"]["message"]
-            assert tree(two.path) == before
-            assert not leftovers(two)
-    finally:
-        subprocess.run(["umount", str(two.top / "live")], check=True)
+    with small_disk(two.top / "live", small), two.speaker() as puller:
+        assert "result" in two.sync(puller)
+        before = tree(two.path)
+        for number in range(40):
+            (two.source / f"page/big-{number}").write_bytes(os.urandom(100_000))
+        reply = two.sync(puller)
+        assert kind(reply) == ("no-space", False)
+        assert "free" in reply["error"]["message"]
+        assert tree(two.path) == before
+        assert not leftovers(two)
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_the_site_and_no_rest(two: TwoServers) -> None:
     fill(two.source, "build-1")
     live = two.top / "live"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(live)], check=True)
-    try:
-        with two.speaker() as puller:
-            assert "result" in two.sync(puller)
-            before = tree(two.path)
-            for number in range(60):
-                (two.source / f"page/big-{number}").write_bytes(os.urandom(130_000))
-            number = puller.send(puller.stamped("content", two.wish(), 60))
-            while not list(Path(f"{two.path}.releases").glob(".incoming/page/big*")):
-                time.sleep(0.001)
-            subprocess.run(["dd", "if=/dev/zero", f"of={live}/other", "bs=64k"], capture_output=True, check=False)
-            reply = puller.reply(number)
-            assert kind(reply) == ("no-space", True)
-            assert tree(two.path) == before
-            assert not leftovers(two)
-            (live / "other").unlink()
-            assert "result" in two.sync(puller)
-            assert tree(two.path) == tree(two.source)
-    finally:
-        subprocess.run(["umount", str(live)], check=True)
+    with small_disk(live, "size=12m"), two.speaker() as puller:
+        assert "result" in two.sync(puller)
+        before = tree(two.path)
+        for number in range(60):
+            (two.source / f"page/big-{number}").write_bytes(os.urandom(130_000))
+        number = puller.send(puller.stamped("content", two.wish(), 60))
+        while not list(Path(f"{two.path}.releases").glob(".incoming/page/big*")):
+            time.sleep(0.001)
+        subprocess.run(["dd", "if=/dev/zero", f"of={live}/other", "bs=64k"], capture_output=True, check=False)
+        reply = puller.reply(number)
+        assert kind(reply) == ("no-space", True)
+        assert tree(two.path) == before
+        assert not leftovers(two)
+        (live / "other").unlink()
+        assert "result" in two.sync(puller)
+        assert tree(two.path) == tree(two.source)
 
 
 @pytest.mark.parametrize("change", ["content", "gone", "both"])

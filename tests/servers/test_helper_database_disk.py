@@ -12,8 +12,8 @@ from types import TracebackType
 import pytest
 
 from failover.servers.helper.unfit import RESERVE_BYTES
-from tests.servers.databases import PostgreSQL, day, postgresql
-from tests.servers.helper_fixtures import need_root
+from tests.servers.databases import PostgreSQL, day, folder, postgresql
+from tests.servers.helper_fixtures import need_root, small_disk
 
 INTO = "wcm__20261124t020000"
 TABLES = 4
@@ -24,30 +24,22 @@ FREE_BYTES = 250 << 20
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[PostgreSQL]:
+def server() -> Iterator[PostgreSQL]:
     """One whose data have a small disk of their own, which its write-ahead log shares, as it does by default."""
     need_root()
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    for parent in [disk, *disk.parents][:4]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g,mode=755", "tmpfs", str(disk)], check=True, timeout=10)
-    try:
-        with postgresql(disk, max_wal_size="1GB") as server:
-            yield server
-    finally:
-        subprocess.run(["umount", str(disk)], check=True, timeout=10)
+    with folder() as disk, small_disk(disk, "size=4g,mode=755"), postgresql(disk, max_wal_size="1GB") as server:
+        yield server
 
 
-def used(folder: Path) -> int:
+def used(disk_of: Path) -> int:
     """Bytes of a disk."""
-    disk = os.statvfs(folder)
+    disk = os.statvfs(disk_of)
     return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 
 
-def free(folder: Path) -> int:
+def free(disk_of: Path) -> int:
     """Bytes of a disk."""
-    disk = os.statvfs(folder)
+    disk = os.statvfs(disk_of)
     return disk.f_bavail * disk.f_frsize
 
 

@@ -7,13 +7,11 @@ its ports, mounts and pid files, and a command of the site's own that says wheth
 import os
 import re
 import shutil
-import subprocess
 import time
 from typing import Any, Dict, List, Tuple
 
 from . import pid_files, ports
 from .core import (
-    ENVIRONMENT,
     Answer,
     Args,
     Failed,
@@ -249,17 +247,14 @@ def order_unit(work: Work, unit: str, order: str) -> Tuple[Answer, str]:
 
 
 def _ordered(work: Work, unit: str, order: str) -> str:
-    """What systemctl says once the order is carried out, was refused, or there is just time left to cancel it."""
-    process = subprocess.Popen(
-        ["systemctl", "--no-ask-password", order, "--", unit], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd="/",
-    )  # fmt: skip
+    """What systemctl says once the order is carried out or refused; nothing where just time to cancel it is left."""
+    within = max(0.01, work.end - boottime() - CANCEL_SECONDS)
     try:
-        said, _ = process.communicate(timeout=max(0.01, work.end - boottime() - CANCEL_SECONDS))
-    except subprocess.TimeoutExpired:
-        process.kill()  # it would only go on waiting: the order is systemd's by now
-        said, _ = process.communicate()
-    return said.decode("utf-8", "replace")
+        return work.run(["systemctl", "--no-ask-password", order, "--", unit], within=within)[1]
+    except Refused as error:
+        if error.kind != "timeout":
+            raise
+        return ""  # it would only have gone on waiting: the order is systemd's by now
 
 
 def _failure(
