@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,10 +31,28 @@ def probe(server: Server, **more: object) -> DatabaseProbe:
     return DatabaseProbe.model_validate({"address": "127.0.0.1", "engine": server.engine, "port": server.port, **more})
 
 
-def processes(server: Server) -> list[psutil.Process]:
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """Hung whole. The first process stops first, so that it neither starts nor buries a worker meanwhile.
+
+    It goes on last for the same reason: a worker that ended just before is there to be signalled until then.
+    """
     assert server.process is not None
     first = psutil.Process(server.process.pid)
-    return [first, *first.children(recursive=True)]
+    first.suspend()
+    for _ in range(500):  # told isn't stopped: it may be in the middle of a call
+        if first.status() == psutil.STATUS_STOPPED:
+            break
+        time.sleep(0.01)
+    workers = first.children(recursive=True)
+    try:
+        for worker in workers:
+            worker.suspend()
+        yield
+    finally:
+        for worker in reversed(workers):
+            worker.resume()
+        first.resume()
 
 
 async def test_one_that_lives_says_so(server: Server, sight: ToySight) -> None:
@@ -45,14 +64,8 @@ async def test_one_that_lives_says_so(server: Server, sight: ToySight) -> None:
 
 
 async def test_one_that_hangs_is_down_though_its_kernel_accepts(server: Server, sight: ToySight) -> None:
-    for process in processes(server):
-        process.suspend()
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), 2):
-            reading = await probe(server, timeout="500ms").take("db", sight)
-    finally:
-        for process in processes(server):
-            process.resume()
+    with stopped(server), socket.create_connection(("127.0.0.1", server.port), 2):
+        reading = await probe(server, timeout="500ms").take("db", sight)
     assert (reading.state, reading.reason) == (
         State.DOWN,
         "no complete answer within 0.5 s (connected, but no reply came)",
