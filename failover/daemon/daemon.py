@@ -119,7 +119,9 @@ class Daemon:
         systemd.extend_timeout(REST_SECONDS + 30)
         for listener in self._listeners:
             await listener.stop()
-        rested = [await self._in_thread(partial(house.runner.close, REST_SECONDS)) for house in self.houses.values()]
+        rested = [
+            await self._in_thread(partial(house.runner.under_way.close, REST_SECONDS)) for house in self.houses.values()
+        ]
         runs = [
             run.number for house in self.houses.values() for run in house.view.runs.unfinished if not run.state.ended
         ]
@@ -148,7 +150,7 @@ class Daemon:
         if trouble := self.journal.trouble:
             reasons.append(f"the journal can't be written: {trouble}")
         for house in self.houses.values():
-            reasons += [f"run {number} of {house.name} {why}" for number, why in house.runner.stuck().items()]
+            reasons += [f"run {number} of {house.name} {why}" for number, why in house.runner.under_way.stuck().items()]
         return reasons
 
     def status_line(self) -> str:
@@ -187,7 +189,7 @@ class Daemon:
         await self._in_thread(lambda: self.outbox.replace(self._builder.channels(config)))
         for name in [name for name in self.houses if name not in {one.setup.site for one in furnitures}]:
             house = self.houses.pop(name)
-            await self._in_thread(partial(house.runner.close, REST_SECONDS))
+            await self._in_thread(partial(house.runner.under_way.close, REST_SECONDS))
             await house.close()
         for furniture in furnitures:
             await self._open(furniture)
@@ -210,7 +212,7 @@ class Daemon:
 
     def _retire(self, house: House, old: Furniture, new: Furniture) -> None:
         """Sessions that nothing uses any more are ended; one that a run may still use, with the daemon."""
-        if house.runner.current() is not None:
+        if house.runner.under_way.current() is not None:
             self._old.append(old.without(new))
         else:
             threading.Thread(target=old.without(new).close, name="retire", daemon=True).start()

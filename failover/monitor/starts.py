@@ -33,7 +33,7 @@ class Starts:
     @property
     def under_way(self) -> RunView | None:
         """The run that is under way; one ahead of time, which gives way, isn't meant."""
-        run = self._runner.current()
+        run = self._runner.under_way.current()
         return run if run is not None and run.kind is not RunKind.AHEAD else None
 
     def recover(self, plan: str, cause: Cause) -> Future[RunView | None]:

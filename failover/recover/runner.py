@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from failover.journal import Journal
 from failover.journal.move_view import Move
 from failover.journal.queries import RunView
 from failover.journal.run_view import DAEMON
-from failover.model import Cause, RunKind, RunState, Token, format_span
+from failover.model import Cause, RunKind, RunState, Token
 from failover.recover import words
 from failover.recover.control import Clock, Control
 from failover.recover.doubts import Doubts
@@ -23,9 +22,9 @@ from failover.recover.past import Past
 from failover.recover.plan import Plan
 from failover.recover.run import RunJournal
 from failover.recover.scene import RoleNow, Scene
+from failover.recover.under_way import UnderWay
 from failover.recover.undo import End
 
-log = logging.getLogger(__name__)
 SceneFor = Callable[[str, RunKind], Scene]
 """The world for a run of that role and kind; who is ``old`` and ``new`` in it is set here."""
 Spawn = Callable[[Callable[[], None], str], None]
@@ -57,11 +56,7 @@ class Runner:
         self._spawn = spawn
         self._past = Past(journal, site, self._clock.now)
         self._doubts = Doubts(self._clock.monotonic)
-        self._idle = threading.Condition(threading.RLock())
-        self._live: dict[int, Live] = {}
-        self._stuck: dict[int, str] = {}
-        self._callbacks: list[Callable[[RunView], None]] = []
-        self._closing = False
+        self.under_way = UnderWay()
         for request in self._past.requests_in_doubt():
             self._doubts.add(request.server, request.verb, request.args, request.token, request.within_seconds)
 
@@ -83,8 +78,8 @@ class Runner:
         """
         plan = plan or self._plan(plan_name)
         role = plan.role or plan_name
-        with self._idle:
-            self._make_way(kind)
+        with self.under_way.settled:
+            self.under_way.make_way(kind)
             if kind is RunKind.KEEP and (unsettled := self._past.unsettled(role)):
                 raise NotAllowed(
                     f"run {unsettled.number} left open who answers for {role}: nothing is kept up until it is resumed "
@@ -106,8 +101,8 @@ class Runner:
             for word in (word for word in words if word in useful):
                 record.word(word, cause.by, cause.why)
             live = self._enter(plan, scene, record, token)
-        self._tell(record.view)
-        self._spawn(lambda: self._carry(live, live.engine.run), f"run-{number}")
+        self.under_way.tell(record.view)
+        self._spawn(lambda: self.under_way.carry(live, live.engine.run), f"run-{number}")
         return record.view
 
     def commit(self, role: str, cause: Cause) -> Move:
@@ -116,12 +111,8 @@ class Runner:
         Raises:
             NotAllowed: there is no move that could be rolled back. Busy: it is being rolled back, or moved on.
         """
-        with self._idle:
-            for number, live in self._live.items():
-                if live.record.view.role == role and live.record.view.kind.moves:
-                    raise Busy(
-                        f"run {number} ({live.record.view.plan}, {live.record.view.kind}) is under way", run=number
-                    )
+        with self.under_way.settled:
+            self.under_way.refuse_if_moving(role)
             move = self._past.open_move(role)
             data = {"role": role, "run": move.run, "why": cause.why}
             self._journal.append("move.committed", site=self._site, by=cause.by, data=data)
@@ -146,15 +137,6 @@ class Runner:
             self._past.open_move(scene.role.name, (scene.old, scene.new))
         return dry_run(plan_name, plan, scene)
 
-    def _make_way(self, kind: RunKind) -> None:
-        if self._closing:
-            raise NotAllowed("failover is stopping; nothing is begun any more")
-        for number, live in self._live.items():
-            if live.record.view.kind is RunKind.AHEAD and kind is not RunKind.AHEAD:
-                live.control.abort(f"gives way to a {kind} run")  # its next request is older than the new run's (I3)
-                continue
-            raise Busy(f"run {number} ({live.record.view.plan}, {live.record.view.kind}) is under way", run=number)
-
     def _plan(self, name: str) -> Plan:
         plans = self._plans()
         if name not in plans:
@@ -170,27 +152,13 @@ class Runner:
 
     def _enter(self, plan: Plan, scene: Scene, record: RunJournal, token: Token) -> Live:
         control = Control(self._clock)
-        setting = Setting(control, self._clock, self._doubts, self._new_token, self._tell)
+        setting = Setting(control, self._clock, self._doubts, self._new_token, self.under_way.tell)
         live = Live(record, control, Engine(plan, scene, record, token, setting), self._clock)
-        self._live[record.number] = live
-        self._stuck.pop(record.number, None)
+        self.under_way.enter(live)
         return live
 
     def _new_token(self) -> Token:
         return Token(self._journal.epoch, self._journal.next_run())
-
-    # carry out -------------------------------------------------------------------------------------------------
-
-    def _carry(self, live: Live, work: Callable[[], End]) -> None:
-        try:
-            live.carry(work)
-        finally:
-            with self._idle:
-                del self._live[live.record.number]
-                if live.trouble:
-                    self._stuck[live.record.number] = live.trouble
-                self._idle.notify_all()
-        self._tell(live.record.view)
 
     # resume ----------------------------------------------------------------------------------------------------
 
@@ -204,16 +172,16 @@ class Runner:
 
     def abort(self, run: int, cause: Cause) -> RunView:
         """End a run before its next change, and take back what can be taken back safely; also one that stopped."""
-        with self._idle:
-            if live := self._live.get(run):
+        with self.under_way.settled:
+            if live := self.under_way.get(run):
                 live.record.noted(f"abort asked for by {cause.by}: {cause.why}")
                 live.control.abort(f"aborted by {cause.by}: {cause.why}")
                 return live.record.view
         return self._take_up(run, cause, lambda live: live.engine.take_back(f"aborted by {cause.by}: {cause.why}"))
 
     def _take_up(self, run: int, cause: Cause, work: Callable[[Live], End]) -> RunView:
-        with self._idle:
-            if run in self._live:
+        with self.under_way.settled:
+            if self.under_way.get(run):
                 raise Busy(f"run {run} is under way", run=run)
             record = self._load(run, cause)
             view = record.view
@@ -221,10 +189,10 @@ class Runner:
                 raise NotAllowed(f"run {run} is {view.state}: nothing is left of it to go on with")
             if newer := self._past.moved_since(view):
                 raise NotAllowed(f"run {newer} has moved {view.role} since: run {run} is history")
-            self._make_way(view.kind)
+            self.under_way.make_way(view.kind)
             live = self._reopen(record, cause)
-        self._tell(record.view)
-        self._spawn(lambda: self._carry(live, lambda: work(live)), f"run-{run}")
+        self.under_way.tell(record.view)
+        self._spawn(lambda: self.under_way.carry(live, lambda: work(live)), f"run-{run}")
         return live.record.view
 
     def _load(self, run: int, cause: Cause) -> RunJournal:
@@ -262,16 +230,16 @@ class Runner:
             if view.kind is RunKind.AHEAD:
                 record.ended(RunState.ABORTED, "failover was started again", 0.0, settled=True)
                 continue
-            with self._idle:
+            with self.under_way.settled:
                 taken.append(self._reopen(record, cause))
-            self._tell(record.view)
+            self.under_way.tell(record.view)
         if taken:
             self._spawn(lambda: self._carry_all(taken), "runs-unfinished")
         return [live.record.number for live in taken]
 
     def _carry_all(self, taken: list[Live]) -> None:
         for live in taken:
-            self._carry(live, live.engine.run)
+            self.under_way.carry(live, live.engine.run)
 
     # people ----------------------------------------------------------------------------------------------------
 
@@ -288,56 +256,10 @@ class Runner:
         return self._said(run, cause, lambda plan, scene: words.by_hand(plan, scene, step))
 
     def _said(self, run: int, cause: Cause, choose: Callable[[Plan, Scene], Sequence[str]]) -> RunView:
-        with self._idle:
-            live = self._live.get(run)
+        with self.under_way.settled:
+            live = self.under_way.get(run)
             record = live.record if live else self._load(run, cause)
             words.say(record, self._scene_for(str(record.view.role), record.view.kind), cause, choose)
             if live:
                 live.control.poke()
             return record.view
-
-    # look ------------------------------------------------------------------------------------------------------
-
-    def current(self) -> RunView | None:
-        """The run that is under way; one AHEAD only when there is no other."""
-        with self._idle:
-            views = [live.record.view for live in self._live.values()]
-        views.sort(key=lambda view: (view.kind is RunKind.AHEAD, view.number))
-        return views[0] if views else None
-
-    def stuck(self) -> Mapping[int, str]:
-        """Runs that stopped without the journal being told, because it couldn't be written, and why."""
-        with self._idle:
-            return dict(self._stuck)
-
-    def subscribe(self, callback: Callable[[RunView], None]) -> None:
-        """Call back whenever a run changes its state: begun, waiting, running again, ended."""
-        self._callbacks.append(callback)
-
-    def _tell(self, view: RunView) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(view)
-            except Exception:
-                log.exception("a subscriber failed at run %d", view.number)
-
-    def wait_idle(self, within_seconds: float) -> bool:
-        """Wait until no run is under way; whether that is so."""
-        with self._idle:
-            return self._idle.wait_for(lambda: not self._live, within_seconds)
-
-    @property
-    def closing(self) -> bool:
-        """Whether it begins nothing more."""
-        return self._closing
-
-    def close(self, within_seconds: float = 15.0) -> bool:
-        """Begin nothing more and let runs rest before their next change; the next start takes them up."""
-        with self._idle:
-            self._closing = True
-            for live in self._live.values():
-                live.control.halt()
-        done = self.wait_idle(within_seconds)
-        if not done:
-            log.warning("a run still waits for a server after %s", format_span(within_seconds))
-        return done

@@ -92,7 +92,7 @@ async def test_what_others_made_is_read_by_itself_and_what_is_no_good_is_said(bu
     while len(read()) < 2:
         assert time.monotonic() < end
         await keeper._round()
-        await bureau.until(lambda: bureau.house.runner.current() is None)
+        await bureau.until(lambda: bureau.house.runner.under_way.current() is None)
     assert sorted(read()) == [False, True]
     said = await bureau.failover("backup", "list", "paper")
     assert said.code == 0, said
@@ -112,7 +112,7 @@ async def test_people_make_read_and_restore_backups(bureau: KeepingBureau) -> No
     await asyncio.sleep(1.2)
     await bureau.start()
     await bureau.until(lambda: bureau.events("run.ended"))
-    await bureau.until(lambda: bureau.house.runner.current() is None)
+    await bureau.until(lambda: bureau.house.runner.under_way.current() is None)
 
     await asyncio.sleep(1.1)  # ids tell seconds
     said = await bureau.failover("backup", "now", "wcm-db")
@@ -144,7 +144,7 @@ async def test_people_make_read_and_restore_backups(bureau: KeepingBureau) -> No
 async def test_wrong_orders_are_answered_with_what_there_is(bureau: KeepingBureau) -> None:
     await bureau.start()
     await bureau.until(lambda: bureau.events("run.ended"))
-    await bureau.until(lambda: bureau.house.runner.current() is None)
+    await bureau.until(lambda: bureau.house.runner.under_way.current() is None)
     for argv, sentence in (
         (["now", "wcm"], "there is no backup set 'wcm'; there is paper, wcm-db"),
         (["now", "paper"], "other tools make the backups of paper: here they are only read"),

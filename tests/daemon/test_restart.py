@@ -52,7 +52,7 @@ async def test_a_stop_in_mid_change_lets_the_change_finish_and_the_next_start_th
     assert running.daemon is not None
     (house,) = running.daemon.houses.values()
     stopping = asyncio.create_task(running.stop())
-    await running.until(lambda: house.runner.closing)
+    await running.until(lambda: house.runner.under_way.closing)
     go_on.set()
     await stopping
     running.world.at_call = lambda _where: None

@@ -76,7 +76,7 @@ class Bureau:
         self.runner = Runner(
             "shop", self.wrap(self.journal), self.scene, lambda: self.plans, clock=self.world, spawn=self.spawn
         )
-        self.runner.subscribe(self.told.append)
+        self.runner.under_way.subscribe(self.told.append)
 
     def kill_daemon(self) -> None:
         self.journal.close()

@@ -92,7 +92,7 @@ class DatabaseBureau(Bureau):
         self.runner = Runner(
             "shop", self.wrap(self.journal), self.scene, lambda: self.plans, clock=self.world, spawn=self.spawn
         )
-        self.runner.subscribe(self.told.append)
+        self.runner.under_way.subscribe(self.told.append)
 
     def scene(self, role: str, kind: RunKind) -> Scene:
         holder = holders(self.journal.events(kinds=["role.moved"]), {"database": "db"})["database"]

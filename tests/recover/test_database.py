@@ -414,7 +414,7 @@ def test_the_old_one_is_quieted_even_where_no_step_stopped_it(build: BuildDataba
 def test_a_restore_ahead_that_was_cut_off_says_nothing_against_the_backup(bureau: DatabaseBureau, kind: str) -> None:
     newest = bureau.backup(at_hours=-1)
     bureau.world.fates = [("database", f"failed:{kind}")]  # as where a recovery begins meanwhile
-    bureau.world.at_call = lambda where: bureau.runner.close(0) if where.startswith("after change") else None
+    bureau.world.at_call = lambda where: bureau.runner.under_way.close(0) if where.startswith("after change") else None
     bureau.ahead()
     bureau.world.at_call = lambda _where: None
     assert not bureau.world.fates, "it was met"

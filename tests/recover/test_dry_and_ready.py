@@ -50,7 +50,9 @@ def test_a_clean_stop_in_mid_run_rests_and_the_next_start_goes_on(bureau: Bureau
 
     def stop(where: str) -> None:
         if where == "after change web address":
-            bureau.runner._live[1].control.halt()
+            live = bureau.runner.under_way.get(1)
+            assert live is not None
+            live.control.halt()
 
     bureau.world.at_call = stop
     view = bureau.runner.start("web", RunKind.RECOVER, DAEMON)
@@ -76,11 +78,11 @@ def test_runs_in_threads_of_their_own_wait_for_nobody(build: Build) -> None:
     for _ in range(500):
         if bureau.end(view.number).state is RunState.WAITING:
             break
-        bureau.runner.wait_idle(0.01)
-    current = bureau.runner.current()
+        bureau.runner.under_way.wait_idle(0.01)
+    current = bureau.runner.under_way.current()
     assert current is not None
     assert current.number == view.number
     bureau.runner.word(view.number, "off:web", LIN)
-    assert bureau.runner.wait_idle(10)
+    assert bureau.runner.under_way.wait_idle(10)
     assert bureau.end(view.number).state is RunState.DONE
     assert bureau.holds == "web-backup"

@@ -20,7 +20,7 @@ def test_an_abort_takes_everything_back(bureau: Bureau) -> None:
     bureau.break_web()
 
     def abort(where: str) -> None:
-        if where == "before change web-backup address" and bureau.runner.current():
+        if where == "before change web-backup address" and bureau.runner.under_way.current():
             bureau.world.at_call = lambda _where: None
             bureau.runner.abort(1, LIN)
 
@@ -110,7 +110,7 @@ def test_nothing_is_begun_that_cannot_be_written_and_the_next_start_ends_it(buil
         return
     assert all(left >= 0 for left in began), "an effect without its intent on the disk"
     if not bureau.end(view.number).state.ended:
-        assert bureau.runner.stuck()[view.number].endswith("the disk is full")
+        assert bureau.runner.under_way.stuck()[view.number].endswith("the disk is full")
     bureau.wrap = lambda journal: journal
     bureau.restart_daemon()
     assert bureau.end(view.number).state is RunState.DONE

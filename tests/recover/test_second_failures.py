@@ -34,7 +34,7 @@ def test_a_second_failure_in_mid_run_breaks_nothing(first: str, second: str, fol
             def strike(where: str) -> None:
                 nonlocal calls
                 bureau.world.editors_work(where)
-                if bureau.runner.current() is not None:
+                if bureau.runner.under_way.current() is not None:
                     calls += 1
                     if calls == moment:
                         FAILURES[second](bureau.world)
