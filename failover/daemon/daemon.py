@@ -158,7 +158,7 @@ class Daemon:
         parts = [f"config refused: {self.refused[0]}"] if self.refused else []
         for house in self.houses.values():
             monitor = house.monitor
-            standings = [health.standing for health in monitor.healths.values()]
+            standings = [health.standing for health in monitor.checks.healths.values()]
             up = sum(standing == "up" for standing in standings)
             parts.append(f"{house.name}: {up} of {len(standings)} checks up")
             parts += [f"{role} held by {holder}" for role, holder in monitor.view.holders.items()

@@ -281,7 +281,7 @@ def _agree_to_recover(house: House, plan: str, role: str) -> None:
     now = utc_now()
     if condition is None:
         raise NotAllowed(f"plan {plan} has no failure that it is for; use: failover switch {role}")
-    verdicts = {check: house.monitor.verdict(check, now) for check in condition.checks}
+    verdicts = {check: house.monitor.checks.verdict(check, now) for check in condition.checks}
     standings: dict[str, Standing] = {check: verdict.standing for check, verdict in verdicts.items()}
     if not condition.holds(standings):
         seen = "; ".join(f"{check} is {v.standing} ({v.reason})" for check, v in verdicts.items())

@@ -118,7 +118,7 @@ class House:
             setup,
             sight,
             lambda: view.holders,
-            lambda check: self.monitor.newest(check),
+            lambda check: self.monitor.checks.newest(check),
             lambda server: self.monitor.silent_since(server),
             loop,
             self.copies,

@@ -44,9 +44,9 @@ def _site(house: House) -> SiteSnapshot:
     decisions = dict(monitor.judge.decisions)
     return SiteSnapshot(
         name=house.name,
-        checks={name: monitor.verdict(name, now).standing for name in setup.checks},
+        checks={name: monitor.checks.verdict(name, now).standing for name in setup.checks},
         intervals={name: probe.every for name, probe in setup.checks.items()},
-        readings=dict(monitor.readings),
+        readings=dict(monitor.checks.readings),
         servers={name: seen.reachable for name, seen in dict(monitor.world.servers).items()},
         warm={name: server.warm() for name, server in setup.servers.items() if not name.startswith("fence:")},
         pairs={role: (its.home, its.standby) for role, its in setup.roles.items()},

@@ -98,8 +98,8 @@ def newest(runs: Mapping[int, RunView], most: int = NEWEST_RUNS) -> list[RunView
 
 
 def _check(monitor: Monitor, name: str, now: datetime) -> Json:
-    probe, health = monitor.setup.checks[name], monitor.healths[name]
-    verdict, reading = monitor.verdict(name, now), monitor.readings.get(name)
+    probe, health = monitor.setup.checks[name], monitor.checks.healths[name]
+    verdict, reading = monitor.checks.verdict(name, now), monitor.checks.readings.get(name)
     return {
         "name": name,
         "kind": probe.kind,

@@ -6,19 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from failover.decide import incident
-from failover.decide.health import Health, fold, next_look_in
+from failover.decide.health import Health
 from failover.journal.journal import Journal
 from failover.journal.site_view import SiteView
-from failover.model import Event, Reading, RunKind, RunState, Standing, State, Verdict, utc_now
+from failover.model import Event, Reading, RunKind, RunState, Standing, State, utc_now
 from failover.monitor.addresses import AddressNow, judge
 from failover.monitor.ahead import Ahead
 from failover.monitor.backups import BackupKeeper
 from failover.monitor.calendar import Calendar
+from failover.monitor.checks import Checks
 from failover.monitor.incidents import Book
 from failover.monitor.judge import Judge
 from failover.monitor.keep import Keeper
@@ -30,12 +30,11 @@ from failover.monitor.scenes import Scenes
 from failover.monitor.scribe import Scribe
 from failover.monitor.setup import Setup
 from failover.monitor.sight import Asker, SiteSight
-from failover.monitor.situation import Situations, thresholds
+from failover.monitor.situation import Situations
 from failover.monitor.standbys import StandbyKeeper
 from failover.monitor.starts import Starts
 from failover.monitor.urgency import Urgency
 from failover.monitor.world import ServerNow, World
-from failover.probes.base import Probe
 
 log = logging.getLogger(__name__)
 
@@ -74,27 +73,24 @@ class Monitor:
         self._journal = journal
         self._sight = sight
         self._scribe = scribe
-        self._looked = looked
         self._now = now
         self._loop = asyncio.get_running_loop()
-        self._thresholds = thresholds(setup)
-        self.readings: dict[str, Reading] = dict(before.readings) if before else {}
-        self.healths: dict[str, Health] = {
-            name: before.healths[name]
-            if before is not None and _same(before.setup.checks.get(name), probe)
-            else Health.begin(name, now())
-            for name, probe in setup.checks.items()
-        }
-        self._urgency = Urgency(setup, view, sight, self.healths)
+        self.checks: Checks = Checks(
+            setup, sight, scribe, self._verdict_changed, self._news,
+            before=before.checks if before else None, looked=looked, late=late, now=now,
+        )  # fmt: skip
+        self._urgency = Urgency(setup, view, sight, self.checks.healths)
         self._judging_since: float = before._judging_since if before else time.monotonic()
         self.world = World(setup, asker, self._server_looked, now)
         self.addresses: tuple[AddressNow, ...] = ()
         self._moved_at: datetime | None = None
         self.observers = Observers(setup, sight, asker, lambda: self.world.servers, now)
         self.book = Book(journal, scribe, view.incidents.open, setup.settle)
-        self.readiness = Readiness(setup, scenes, view, lambda: self.world.servers, self.newest, self._ready_changed)
+        self.readiness = Readiness(
+            setup, scenes, view, lambda: self.world.servers, self.checks.newest, self._ready_changed
+        )
         self._situations = Situations(
-            setup, view, sight, self.observers, self.readiness, self.healths,
+            setup, view, sight, self.observers, self.readiness, self.checks.healths,
             lambda: self.world.servers, self.world.hangs_since, lambda: self.addresses,
         )  # fmt: skip
         self.judge = Judge(self._situation, self.observers, scribe, starts, self.book, now)
@@ -104,7 +100,6 @@ class Monitor:
         self.ahead = Ahead(setup, lambda: view.holders, starts, self._calendar)
         kept = before.backups if before else None
         self.backups: BackupKeeper = BackupKeeper(setup, view, starts, asker, self._calendar, kept, now)
-        self.looks = Looks(setup.checks, sight, self._took, late=late)
         self._witness_looks = Looks(setup.witnesses, sight, self._witness_took)
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -115,7 +110,7 @@ class Monitor:
         self.backups.recall(self._journal)
         try:
             async with asyncio.TaskGroup() as group:
-                parts = (self.looks, self._witness_looks, self.world, self.readiness, self.judge, self._calendar)
+                parts = (self.checks.looks, self._witness_looks, self.world, self.readiness, self.judge, self._calendar)
                 for part in (*parts, self.standbys):
                     group.create_task(part.run(), name=f"{type(part).__name__} of {self.setup.site}")
                 group.create_task(self._keep_house(), name=f"housekeeping of {self.setup.site}")
@@ -123,25 +118,11 @@ class Monitor:
             self._unsubscribe()
             self.readiness.close()
 
-    def verdict(self, check: str, now: datetime) -> Verdict:
-        """A check's verdict as of now; any thread may ask."""
-        return self.healths[check].verdict(now, self._thresholds[check].stale_after_seconds)
-
-    def newest(self, check: str) -> Reading | None:
-        """The newest reading of a check; any thread may ask."""
-        return self.readings.get(check)
-
     def silent_since(self, server: str) -> datetime | None:
         """Since when a server gives no sign of life on any path; any thread may ask."""
         if server not in self.world.servers or (since := self.world.silent_since(server)) is None:
             return None
-        for name, probe in self.setup.checks.items():
-            if target(probe, self._sight) == server:
-                health = self.healths[name]
-                if health.standing is Standing.UP:
-                    return None
-                since = max(since, health.failing_since or since)
-        return since
+        return self.checks.silent_since(server, since)
 
     def witnesses_seen(self) -> dict[str, bool | None]:
         """Whether each witness was seen lately, None where it wasn't looked at; any thread may ask."""
@@ -153,7 +134,7 @@ class Monitor:
 
     def stuck(self) -> list[str]:
         """What should have moved on long ago; empty while the monitor does its work."""
-        late = [f"check {name} doesn't look" for name in (*self.looks.stuck(), *self._witness_looks.stuck())]
+        late = [f"check {name} doesn't look" for name in (*self.checks.looks.stuck(), *self._witness_looks.stuck())]
         if time.monotonic() - self.judge.decided_at > STUCK_SECONDS:
             late.append("nothing is decided any more")
         return late
@@ -173,31 +154,13 @@ class Monitor:
             self._judging_since = time.monotonic()
         return self._situations.now(now, time.monotonic() - self._judging_since)
 
-    def _took(self, name: str, reading: Reading) -> float:
-        before, probe = self.healths[name], self.setup.checks[name]
-        health = fold(before, reading, self._thresholds[name])
-        self.healths[name], self.readings[name] = health, reading
-        self._looked(reading)
-        if health.standing is not before.standing:
-            self._verdict_changed(before, health, reading)
-        elif health.flapping is not before.flapping:
-            self.judge.news()
-        return next_look_in(health, probe.every, probe.confirm_every)
+    def _news(self) -> None:
+        self.judge.news()
 
-    def _verdict_changed(self, before: Health, health: Health, reading: Reading) -> None:
+    def _verdict_changed(self, health: Health) -> None:
         name = health.check
-        data = {
-            "check": name,
-            "standing": str(health.standing),
-            "was": str(before.standing),
-            "reason": health.reason,
-            "reading": {"state": str(reading.state), "reason": reading.reason, "seconds": round(reading.seconds, 4)},
-        }
-        self._scribe.write("verdict.changed", data)
         if health.standing in (Standing.SUSPECT, Standing.DOWN):
             self.world.soon(target(self.setup.checks[name], self._sight))
-            for cause in self.setup.checks[name].depends_on:
-                self.looks.soon(cause)
         if health.standing is Standing.DOWN:
             self.book.failed(name, self._urgency.of(name, self._now()), f"{name} is down: {health.reason}", self._now())
         elif health.standing is Standing.UP:
@@ -240,7 +203,7 @@ class Monitor:
         self._note_run(event)
         self.backups.heard(event)
         if event.kind == "role.moved":
-            self._look_anew(str(event.data["role"]), moved=True)
+            self.checks.look_anew(str(event.data["role"]), moved=True)
         if event.kind == "run.ended":
             self._run_ended(event)
         if event.kind in ("backup.made", "backup.verified"):
@@ -262,7 +225,7 @@ class Monitor:
                 self.standbys.look_soon(run.old)
             healed = run.kind is RunKind.RECOVER and run.state is RunState.DONE
             if healed and run.role and self.view.holders.get(run.role) == run.old:
-                self._look_anew(run.role, moved=False)
+                self.checks.look_anew(run.role, moved=False)
         self.backups.look_soon()
         self.readiness.ask_soon()
         for name in self.world.servers:
@@ -270,31 +233,6 @@ class Monitor:
 
     def _judge_addresses(self) -> None:
         self.addresses = judge(self.setup, self.view.holders, self.world.servers, self._now(), self._moved_at)
-
-    def _look_anew(self, role: str, *, moved: bool) -> None:
-        """What was seen of the role was seen of another server, or before it was healed where it is.
-
-        And what depends on it failed for that: whether it still does is to be seen, before it is moved or called for.
-        What came and went on the server that was left says nothing of the new one; how often a plan may move by itself
-        is its cool-down's business.
-        """
-        plan = self.setup.plan_of_role(role)
-        condition = self.setup.plans[plan].condition if plan else None
-        its = {name for name, probe in self.setup.checks.items() if probe.role == role}
-        its |= set(condition.checks) if condition else set()
-        for name, probe in self.setup.checks.items():
-            if name in its or its & set(probe.depends_on):
-                before, now = self.healths[name], self._now()
-                fresh = replace(Health.begin(name, now), reason=f"looking anew: a run for {role} is done")
-                if name in its:
-                    fresh = replace(fresh, mended_at=now)
-                if not moved:
-                    fresh = replace(fresh, turns=before.turns, flapping=before.flapping)
-                self.healths[name] = fresh
-                self.looks.soon(name)
-                for symptom, other in self.setup.checks.items():
-                    if name in other.depends_on:
-                        self.looks.soon(symptom)
 
     def _note_run(self, event: Event) -> None:
         """A run, or a person's acknowledgement, moves the incidents that its plan is for."""
@@ -323,8 +261,3 @@ class Monitor:
             self.book.settle(now)
             for window in self.view.maintenance.over(now):
                 self._scribe.write("maintenance.ended", {"about": window.about, "why": "its time is over"})
-
-
-def _same(before: Probe | None, now: Probe) -> bool:
-    """Whether a reload left a check as it was; what a probe remembers between looks doesn't matter."""
-    return type(before) is type(now) and before is not None and before.model_dump() == now.model_dump()

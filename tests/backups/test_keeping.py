@@ -28,7 +28,7 @@ async def test_what_was_missed_is_made_at_the_start_and_the_check_is_content(bur
     entry = json.loads(newest(bureau).with_suffix(".json").read_text())
     assert entry["tables"] == {"public.menu": 3, "public.page": 500}
     monitor = bureau.house.monitor
-    await bureau.until(lambda: monitor.healths["backups"].standing is Standing.UP)
+    await bureau.until(lambda: monitor.checks.healths["backups"].standing is Standing.UP)
     run = bureau.house.view.runs.by_number[made.run or 0]
     assert run.kind == "ahead"
     await bureau.until(lambda: bureau.events("run.ended"))
@@ -66,8 +66,8 @@ async def test_a_set_without_any_backup_is_down(bureau: KeepingBureau) -> None:
     secret.write_text("wrong\n")
     await bureau.start()
     monitor = bureau.house.monitor
-    await bureau.until(lambda: monitor.healths["backups"].standing is Standing.DOWN)
-    assert monitor.healths["backups"].reason == "db-backup has no good backup of wcm-db"
+    await bureau.until(lambda: monitor.checks.healths["backups"].standing is Standing.DOWN)
+    assert monitor.checks.healths["backups"].reason == "db-backup has no good backup of wcm-db"
     await bureau.until(lambda: bureau.events("run.ended"))
     (ended,) = bureau.events("run.ended")
     assert ended.data["state"] == "undone"
@@ -164,13 +164,17 @@ async def test_old_ones_go_but_not_while_an_incident_is_open(bureau: KeepingBure
     bureau.write_config(wcm_db={"keep": {"all_within": "0s", "daily": 1, "weekly": 0, "monthly": 0}})
     await bureau.start()
     await bureau.until(lambda: bureau.events("run.ended"))
-    opened = {"incident": 1, "about": "website", "state": "open", "severity": "page", "reason": "down"}
+    healths = bureau.house.monitor.checks.healths
+    await bureau.until(lambda: healths["backups"].standing is Standing.UP)
+    await bureau.until(lambda: not bureau.house.view.incidents.open)  # there may have been one before the first backup
+    number = bureau.journal.next_incident()
+    opened = {"incident": number, "about": "website", "state": "open", "severity": "page", "reason": "down"}
     bureau.journal.append("incident.opened", site="bureau", by="daemon", data=opened)
     await bureau.until(lambda: bureau.house.view.incidents.open)
     await asyncio.sleep(1.1)  # ids tell seconds
     said = await bureau.failover("backup", "now", "wcm-db")
     assert said.code == 0, said
-    assert "no old backup is removed: incident 1 is open: website" in said.out
+    assert f"no old backup is removed: incident {number} is open: website" in said.out
     assert len(list(bureau.kept.glob("*.dump"))) == 2
     bureau.journal.append("incident.closed", site="bureau", by="daemon", data={**opened, "state": "closed"})
     await bureau.until(lambda: not bureau.house.view.incidents.open)

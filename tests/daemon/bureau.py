@@ -104,7 +104,7 @@ class Bureau:
         """The website is up, the plan ready, and grace is over."""
         assert self.daemon is not None
         monitor = self.daemon.houses["bureau"].monitor
-        await self.until(lambda: monitor.healths["website"].standing == "up" and monitor.readiness.known)
+        await self.until(lambda: monitor.checks.healths["website"].standing == "up" and monitor.readiness.known)
         await asyncio.sleep(0.3)
 
     def events(self, *kinds: str) -> list[Event]:

@@ -84,7 +84,7 @@ def journal_says(bureau: Bureau, one: Json) -> list[float]:
 async def test_before_any_run_numbers_come_from_config_answers_and_assumptions(running: Bureau) -> None:
     with watched(running, "wcm", "manifest") as took:
         plan = await asked(running)
-    usual = running.daemon.houses["bureau"].monitor.readings["website"].seconds  # type: ignore[union-attr]
+    usual = running.daemon.houses["bureau"].monitor.checks.readings["website"].seconds  # type: ignore[union-attr]
     detection, compared = part(plan, 0), part(plan, 2)
     confirming = (CONFIG["fall"] - 1) * CONFIG["confirm_every"]
     least = CONFIG["every"] / 2 + confirming
@@ -107,7 +107,7 @@ async def test_after_runs_every_step_takes_the_median_of_its_lines_in_the_journa
     await running.until(lambda: running.ended(1))
     running.mend_web()
     for number in (2, 3):
-        await running.until(lambda: running.daemon.houses["bureau"].monitor.healths["website"].standing == "up")  # type: ignore[union-attr]
+        await running.until(lambda: running.daemon.houses["bureau"].monitor.checks.healths["website"].standing == "up")  # type: ignore[union-attr]
         await running.post("/runs", verb="switch", role="web")
         await running.until(lambda number=number: running.ended(number))  # type: ignore[misc]  # bound now
     plan = await asked(running)

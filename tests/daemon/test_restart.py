@@ -91,7 +91,7 @@ async def test_a_reload_keeps_verdicts_sessions_and_the_run_under_way(running: B
     answer = await running.post("/reload")
     assert "is in use" in answer["says"]
     assert running.daemon.houses["bureau"].setup.servers["wcm"] is servers["wcm"]
-    assert running.daemon.houses["bureau"].monitor.healths["website"].standing == "down"
+    assert running.daemon.houses["bureau"].monitor.checks.healths["website"].standing == "down"
     site = await running.site()
     assert site["plans"][0]["mode"] == "propose"
     assert site["runs"][0]["state"] == "waiting"

@@ -83,7 +83,7 @@ class WholeBureau:
         """Start the daemon, and let it see that all is well."""
         sight = SiteSight(self.setup, lambda: self.view.holders, self, lambda: None)  # type: ignore[arg-type]
         scenes = ToyScenes(
-            self.setup, sight, lambda: self.view.holders, lambda check: self.monitor.newest(check),
+            self.setup, sight, lambda: self.view.holders, lambda check: self.monitor.checks.newest(check),
             self._silent_since, asyncio.get_running_loop(), Copies(),
             swap=self.view.databases.swaps.get,
         )  # fmt: skip
@@ -169,7 +169,7 @@ class WholeBureau:
         began = self.world.time
         for name, probe in self.setup.checks.items():
             holder = probe.server or self.view.holders[str(probe.role)]
-            self.monitor._took(name, self.world.check(name, holder))
+            self.monitor.checks.took(name, self.world.check(name, holder))
         for name in SERVERS:
             await self.monitor.world.look(name)
         await self.monitor.observers.look_at("gateway")
