@@ -139,11 +139,12 @@ def test_who_can_not_be_ended_is_named_and_nothing_is_renamed(maria: MariaDB, of
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from helper import database, mariadb
+from helper import database
 from helper.core import Places, Work, boottime
+from helper.mariadb_sessions import MariaDBSessions
 root, at, want, into, keep = sys.argv[2:]
 left = int(at)
-ask = mariadb.MariaDBServer.sql
+ask = MariaDBSessions.sql
 
 def sql(self, orders, *args, **more):
     global left
@@ -153,8 +154,8 @@ def sql(self, orders, *args, **more):
         left -= 1
     return ask(self, orders, *args, **more)
 
-mariadb.MariaDBServer.sql = sql
-insisted = mariadb.MariaDBServer.insist
+MariaDBSessions.sql = sql
+insisted = MariaDBSessions.insist
 
 def insist(self, orders, *args):
     global left
@@ -163,7 +164,7 @@ def insist(self, orders, *args):
     left -= 1
     return insisted(self, orders, *args)
 
-mariadb.MariaDBServer.insist = insist
+MariaDBSessions.insist = insist
 work = Work(Places(root), "database", boottime() + 60)
 print(database.change_database(work, {"name": "wcm", "want": want, "into": into, "keep": keep}))
 """

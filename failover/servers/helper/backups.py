@@ -10,11 +10,12 @@ from typing import Any, Dict, Optional
 
 from . import core
 from .archive import unpack
+from .catalogue_entry import check_id, without_tables
 from .copying import copy, fetch
 from .core import Answer, Args, Refused, Verb, Work, utc_text
 from .findings import finding_of, note, verify
 from .making import make
-from .shelf import Shelf, without_tables
+from .shelf import Shelf
 
 LIST_BUDGET = 400000
 
@@ -59,14 +60,14 @@ def change_backups(work: Work, args: Args) -> Answer:
     if shelf.found and want in ("made", "copied", "pruned", "fetched"):
         raise Refused("not-ours", f"other tools make the backups of {shelf.name}: here they are only read")
     if "id" in args:
-        shelf.check_id(args["id"])
+        check_id(shelf.name, args["id"])
     answer: Answer = WANTS[want](shelf, args)
     return answer
 
 
 def prune(shelf: Shelf, args: Args) -> Answer:
     """Let backups go; never the newest that is verified, whatever is asked for."""
-    ids = [shelf.check_id(backup) for backup in args["ids"]]
+    ids = [check_id(shelf.name, backup) for backup in args["ids"]]
     entries = shelf.entries()
     newest = next((e["id"] for e in entries if e["verified_at"] and not e["problem"] and e["taken_at"] <= _now()), None)
     if newest in ids:

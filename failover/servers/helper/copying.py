@@ -4,9 +4,10 @@ import os
 import time
 
 from . import restic
+from .catalogue_entry import MOST_CATALOGUE_BYTES, understood
 from .core import Answer, Args, Failed, Pull, Refused, content_user, name_of, parse_json, utc_text
 from .reading import checksum
-from .shelf import EXTENSION, MOST_CATALOGUE_BYTES, Shelf, understood
+from .shelf import EXTENSION, Shelf
 from .taking import landing, room_for, take_over
 
 
@@ -27,7 +28,7 @@ def copy(shelf: Shelf, args: Args) -> Answer:
             _fetch(pull, shelf, folder, f"{backup}.json")
             with open(os.open(f"{folder}/{backup}.json", os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                 try:
-                    entry = understood(parse_json(file.read(MOST_CATALOGUE_BYTES)), shelf)
+                    entry = understood(parse_json(file.read(MOST_CATALOGUE_BYTES)), shelf.name)
                 except ValueError as error:
                     raise Failed("bad-catalogue", "what {} says of it: {}".format(args["source"], error)) from None
             if entry["id"] != backup or not entry["sha256"] or entry["format"] not in EXTENSION:

@@ -5,9 +5,10 @@ import os
 import time
 from typing import Any, Optional
 
+from .catalogue_entry import MOST_CATALOGUE_BYTES
 from .core import Answer, Args, Refused, parse_json, put_file, utc_text
 from .reading import read, recognise
-from .shelf import MOST_CATALOGUE_BYTES, Shelf
+from .shelf import Shelf
 from .tool import Unsound
 
 

@@ -9,8 +9,9 @@ from typing import Any, Iterable, List, Tuple
 
 from .client import trouble
 from .core import Answer, Refused
-from .mariadb import MariaDBServer, literal, quoted
+from .mariadb import literal, quoted
 from .mariadb_objects import dropping, make_objects, of_the_site, read_objects
+from .mariadb_sessions import MariaDBSessions
 
 TRIES = 3
 LOCK_SECONDS = 3
@@ -21,7 +22,7 @@ class Exchange:
     """One; ``moves`` are made in their order, so that the second may take the name that the first set free."""
 
     def __init__(self, server: Any) -> None:
-        self.server: MariaDBServer = server
+        self.server: MariaDBSessions = server
 
     def begin(self, moves: Iterable[Tuple[str, str]]) -> None:
         """Write down what is to be done, then do it.

@@ -11,7 +11,8 @@ from typing import Any, Iterable, List, Optional
 
 from .client import trouble
 from .core import Answer, Refused
-from .mariadb import MariaDBServer, literal, quoted
+from .mariadb import literal, quoted
+from .mariadb_sessions import MariaDBSessions
 
 KINDS = {
     "FUNCTION": ("ROUTINES", "ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA", "ROUTINE_NAME", 2),
@@ -36,7 +37,7 @@ def account(user: str, host: str) -> str:
     return f"{quoted(user)}@{quoted(host)}"
 
 
-def read_objects(server: MariaDBServer, of: str) -> List[Answer]:
+def read_objects(server: MariaDBSessions, of: str) -> List[Answer]:
     """All of a database, each ``kind name head rest definer mode collation zone``.
 
     Raises:
@@ -61,7 +62,7 @@ def read_objects(server: MariaDBServer, of: str) -> List[Answer]:
     return found + _triggers(server, of)
 
 
-def _triggers(server: MariaDBServer, of: str) -> List[Answer]:
+def _triggers(server: MariaDBSessions, of: str) -> List[Answer]:
     """In the order in which they fire. Their own text may name the database, so that it isn't used."""
     found = server.rows(
         "'name', TRIGGER_NAME, 'table', EVENT_OBJECT_TABLE, 'when', CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION),"
@@ -82,7 +83,7 @@ def dropping(of: str, ones: Iterable[Answer]) -> str:
     return "".join("DROP {} IF EXISTS {}.{};\n".format(one["kind"], quoted(of), quoted(one["name"])) for one in ones)
 
 
-def make_objects(server: MariaDBServer, of: str, ones: Iterable[Answer]) -> None:
+def make_objects(server: MariaDBSessions, of: str, ones: Iterable[Answer]) -> None:
     """Make them; what stands on what isn't there yet waits for the next round.
 
     Raises:
@@ -104,7 +105,7 @@ def make_objects(server: MariaDBServer, of: str, ones: Iterable[Answer]) -> None
         left = later
 
 
-def _make(server: MariaDBServer, of: str, one: Answer) -> None:
+def _make(server: MariaDBSessions, of: str, one: Answer) -> None:
     rest = one["rest"]
     if one["kind"] == "EVENT":
         rest = WAKE.sub(AWAKE, rest, 1) if of == server.name else SLEEP.sub(ASLEEP, rest, 1)
@@ -119,7 +120,7 @@ def _make(server: MariaDBServer, of: str, one: Answer) -> None:
         server.work.places.log("{} {} of {} is run as {} now".format(one["kind"].lower(), one["name"], of, server.user))
 
 
-def _order(server: MariaDBServer, of: str, one: Answer, rest: str, definer: Optional[str]) -> None:
+def _order(server: MariaDBSessions, of: str, one: Answer, rest: str, definer: Optional[str]) -> None:
     # What ends the order is in no text of anybody's: nothing in it can become an order of its own.
     mark = "//" + os.urandom(6).hex()
     named = f"DEFINER={definer} " if definer else ""

@@ -16,6 +16,7 @@ from .engine import Disk, Down, Source, Unfit
 from .mariadb import MariaDBServer, complaint, literal, quoted, series
 from .mariadb_exchange import Exchange
 from .mariadb_rights import Rights
+from .mariadb_sessions import MariaDBSessions
 from .mariadb_text import Text
 from .scratch import Scratch
 
@@ -25,7 +26,7 @@ ELSEWHERE = ("1044", "1142", "1143", "1227", "1370", "1410")
 NO_FUNCTIONS = "1419"
 
 
-class MariaDB(MariaDBServer):
+class MariaDB(MariaDBSessions):
     """See :class:`Engine`."""
 
     def __init__(self, work: Work, entry: Answer, client: Client) -> None:

@@ -10,8 +10,9 @@ from typing import Iterable, List, Optional
 from .client import trouble
 from .core import Answer, Refused
 from .engine import Down
-from .mariadb import MariaDBServer, literal, quoted
+from .mariadb import literal, quoted
 from .mariadb_objects import account
+from .mariadb_sessions import MariaDBSessions
 
 COLUMNS = {
     "INSERT": "Insert_priv", "UPDATE": "Update_priv", "DELETE": "Delete_priv", "CREATE": "Create_priv",
@@ -33,7 +34,7 @@ def pattern(name: str) -> str:
 class Rights:
     """Of the accounts of a server, ours left out."""
 
-    def __init__(self, server: MariaDBServer) -> None:
+    def __init__(self, server: MariaDBSessions) -> None:
         self.server = server
 
     def _ask(self, columns: str, rest: str) -> List[Answer]:

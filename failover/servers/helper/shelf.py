@@ -4,14 +4,13 @@ What failover made lies in the set's folder as ``ID.EXT`` with ``ID.json`` besid
 as it lies there: nothing is written beside it, so its catalogue is kept with the helper's own state.
 """
 
-import fnmatch
 import json
 import os
-import re
 import stat
 import time
-from typing import Any, List, Optional
+from typing import Collection, Dict, List, Optional
 
+from .catalogue_entry import KEYS, MOST_CATALOGUE_BYTES, check_id, understood
 from .core import (
     Answer,
     Policy,
@@ -26,17 +25,10 @@ from .core import (
     sync_folder,
     utc_text,
 )
-from .reading import recognise
+from .found_backup import SETTLE_SECONDS, found_in
 
 EXTENSION = {"custom": "dump", "plain.gz": "sql.gz", "dump.gz": "sql.gz", "tar.gz": "tar.gz"}
 MOST_BACKUPS = 500
-MOST_CATALOGUE_BYTES = 1 << 19
-SETTLE_SECONDS = 120.0
-KEYS = (
-    "id set kind engine server_version tool_version format path bytes sha256 taken_at finished_at tables verified_at"
-    " restored_at problem made_by store trees"
-).split()
-ID = r"-\d{8}T\d{6}Z(\.[0-9a-f]{6})?\Z"
 
 
 class Shelf:
@@ -63,12 +55,6 @@ class Shelf:
         """Whether other tools make its backups."""
         return self.kind == "found"
 
-    def check_id(self, backup: str) -> str:
-        """The id, if it is one of this set."""
-        if not backup.startswith(self.name) or not re.match(ID, backup[len(self.name) :]):
-            raise Refused("bad-request", f"{backup[:100]!r} is no id of a backup of {self.name}")
-        return backup
-
     def file_of(self, backup: str, form: str) -> str:
         """Where a backup of ours lies."""
         return f"{self.folder}/{backup}.{EXTENSION[form]}"
@@ -87,7 +73,7 @@ class Shelf:
         Raises:
             Refused: ``no-backup``.
         """
-        self.check_id(backup)
+        check_id(self.name, backup)
         if not self.found:
             entry = self._read(self._json(backup))
             entries = [entry] if entry is not None else []
@@ -163,7 +149,7 @@ class Shelf:
             return None
         try:
             with open(fd, "rb") as file:
-                entry = understood(parse_json(file.read(MOST_CATALOGUE_BYTES)), self)
+                entry = understood(parse_json(file.read(MOST_CATALOGUE_BYTES)), self.name)
         except (OSError, ValueError) as error:
             return self._strange(os.path.basename(path)[:-5], f"its entry in the catalogue can't be read: {error}")
         entry["path"] = lies or entry["path"]
@@ -177,7 +163,7 @@ class Shelf:
 
     def _strange(self, backup: str, problem: str) -> Optional[Answer]:
         try:
-            self.check_id(backup)
+            check_id(self.name, backup)
         except Refused:
             return None
         entry: Answer = dict.fromkeys(KEYS)
@@ -199,58 +185,16 @@ class Shelf:
     # what others made -----------------------------------------------------------------------------------------------
 
     def _scan(self) -> List[Answer]:
-        try:
-            listed = os.listdir(self.folder)
-        except OSError as error:
-            raise Refused("unreadable", f"{self.folder} can't be read: {error.strerror}") from None
-        pattern = str(self.entry.get("pattern", "*"))
-        found = []
-        for name in sorted(listed):
-            if name.startswith(".") or not fnmatch.fnmatchcase(name, pattern):
-                continue
-            path = f"{self.folder}/{name}"
-            try:
-                info = os.lstat(path)
-            except OSError:
-                continue  # it vanished meanwhile
-            if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
-                found.append(self._taken_in(path, info))
-        once = {entry["id"]: entry for entry in reversed(found)}
-        self._forget(set(once))
+        """Each with what is known of it while it is as it was."""
+        settle = float(self.entry.get("settle_seconds", SETTLE_SECONDS))
+        once: Dict[str, Answer] = {}
+        for one in found_in(self.folder, str(self.entry.get("pattern", "*"))):
+            backup = one.id_in(self.name)
+            once.setdefault(backup, self._read(self._json(backup), one.path) or one.entry(self.name, settle))
+        self._forget(once)
         return list(once.values())
 
-    def _taken_in(self, path: str, info: os.stat_result) -> Answer:
-        """One of them, with what is known of it while it is as it was."""
-        changed = max(info.st_mtime, info.st_ctime) if stat.S_ISREG(info.st_mode) else _newest(path)
-        taken = min(info.st_mtime, changed) if stat.S_ISREG(info.st_mode) else changed
-        size = info.st_size if stat.S_ISREG(info.st_mode) else _size(path)
-        # Not by its name: many tools call yesterday's backup another name today.
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(taken))
-        backup = f"{self.name}-{stamp}." + name_of(f"{taken} {size}")[:6]
-        known = self._read(f"{self.notes}/{backup}.json", path)
-        if known is not None:
-            return known
-        entry: Answer = dict.fromkeys(KEYS)
-        entry.update(
-            id=backup, set=self.name, kind="database", path=path, bytes=size, made_by="found",
-            taken_at=utc_text(taken), finished_at=utc_text(changed),
-        )  # fmt: skip
-        young = time.time() - changed
-        settle = float(self.entry.get("settle_seconds", SETTLE_SECONDS))
-        if young < settle:
-            entry["problem"] = f"it was written to {max(0.0, young):.0f} s ago, and may not be complete"
-            return entry
-        try:
-            kind = recognise(path)
-        except OSError as error:
-            entry["problem"] = f"it can't be read: {error.strerror}"
-            return entry
-        entry.update(format=kind.format, engine=kind.engine, problem=kind.why or None)
-        if kind.format == "tar.gz":
-            entry["kind"] = "files"
-        return entry
-
-    def _forget(self, live: Any) -> None:
+    def _forget(self, live: Collection[str]) -> None:
         """Drop notes of what is gone."""
         try:
             names = os.listdir(self.notes)
@@ -259,60 +203,3 @@ class Shelf:
         for name in names:
             if name.endswith(".json") and name[:-5] not in live:
                 os.unlink(f"{self.notes}/{name}")
-
-
-def understood(found: Any, shelf: Shelf) -> Answer:
-    """An entry of a catalogue, checked: one may come from another server.
-
-    Raises:
-        ValueError: it isn't that.
-    """
-    if not isinstance(found, dict) or set(found) - set(KEYS):
-        raise ValueError("it is no entry of a catalogue")
-    entry: Answer = dict(dict.fromkeys(KEYS), **found)
-    texts = [entry[key] for key in ("id", "set", "kind", "path", "taken_at", "made_by")]
-    if not all(isinstance(text, str) and text.isprintable() for text in texts) or entry["set"] != shelf.name:
-        raise ValueError("it is of no backup of this set")
-    if not isinstance(entry["bytes"], int) or entry["bytes"] < 0:
-        raise ValueError("it has no size")
-    if entry["sha256"] is not None and not re.match(r"[0-9a-f]{64}\Z", str(entry["sha256"])):
-        raise ValueError("its checksum is none")
-    try:
-        shelf.check_id(entry["id"])
-    except Refused as error:
-        raise ValueError(str(error)) from None
-    return entry
-
-
-def without_tables(entries: List[Answer], budget: int) -> List[Answer]:
-    """The entries for one line: row counts only as long as they fit, newest first, and nothing of our own."""
-    told = []
-    for entry in entries:
-        entry = {key: value for key, value in entry.items() if key != "trees"}
-        size = len(json.dumps(entry.get("tables")))
-        budget -= size
-        told.append(entry if budget > 0 else dict(entry, tables=None))
-    return told
-
-
-def _newest(path: str) -> float:
-    newest = 0.0
-    for above, _, files in os.walk(path):
-        for name in [above] + [os.path.join(above, file) for file in files]:
-            try:
-                info = os.lstat(name)
-            except OSError:
-                continue
-            newest = max(newest, info.st_mtime)
-    return newest
-
-
-def _size(path: str) -> int:
-    total = 0
-    for above, _, files in os.walk(path):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(above, name)).st_size
-            except OSError:
-                continue
-    return total
