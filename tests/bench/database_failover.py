@@ -35,6 +35,7 @@ AIM_SWAP_MS, AIM_MORE_SECONDS, AIM_SAME = 100.0, 1.0, 1.25
 """The last: the run at the largest size over that at the smallest, which differ as any two rounds do."""
 SHADOW_SECONDS_A_GB = 400.0
 BUSY_TRIES = 120
+CALM_LOOKS = 6
 SHADOW = r"wcm__2\d{7}t\d{6}"
 
 
@@ -85,7 +86,10 @@ def standby(bureau: Bureau) -> str:
 
 
 def ready(bureau: Bureau, new: str, gigabytes: float) -> None:
-    """A backup of now, restored ahead on the standby by the daemon itself."""
+    """A backup of now, restored ahead on the standby by the daemon itself, and nobody at work in it any more.
+
+    What was restored is vacuumed, and autovacuum comes too; between the night's restore and a failure lie hours.
+    """
     older = set(databases(bureau.lab, bureau.lab[new]))
     within = 120 + SHADOW_SECONDS_A_GB * gigabytes
     for _ in range(BUSY_TRIES):
@@ -104,6 +108,16 @@ def ready(bureau: Bureau, new: str, gigabytes: float) -> None:
     bureau.until(all_well, within)  # it is whole, and the daemon says so
     for name in ("db", "db-backup"):
         filler.calm(bureau.lab, bureau.lab[name])
+    bureau.until(lambda _status: not at_work(bureau, new), within)
+
+
+def at_work(bureau: Bureau, name: str) -> bool:
+    """Whether somebody is in a restored database there, or comes within a few seconds."""
+    for _ in range(CALM_LOOKS):
+        if ask(bureau.lab, bureau.lab[name], r"select 1 from pg_stat_activity where datname like 'wcm\_\_2%'"):
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def put_back(bureau: Bureau, old: str, new: str) -> None:
