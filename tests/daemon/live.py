@@ -22,7 +22,9 @@ from failover.config.model import SiteConfig
 from failover.model import utc_now
 from failover.servers.base import Answer, Server
 from failover.servers.enroll_plan import helper_sha256
-from tests.recover.toys import ToyFence, ToyServer, World
+from tests.recover.toy_fence import ToyFence
+from tests.recover.toy_server import ToyServer
+from tests.recover.toy_world import World
 
 WWW = "127.77.0.100"
 GATEWAY = "127.77.0.1"

@@ -17,7 +17,7 @@ async def test_a_dead_web_server_is_recovered_by_itself(running: Bureau) -> None
     began = time.monotonic()
     running.break_web()
     await running.until(lambda: running.holds == "web-backup")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     await running.until(lambda: running.ended(1))
     site = await running.site()
     assert site["roles"][0]["holder"] == "web-backup"

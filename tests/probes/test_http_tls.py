@@ -124,7 +124,7 @@ async def test_a_frozen_handshake_is_down_in_time(stage: Stage, sight: ToySight)
         State.DOWN,
         "no complete answer within 0.3 s (still in the TLS handshake)",
     )
-    assert reading.seconds < 0.5
+    assert reading.seconds < 2
 
 
 async def test_a_ca_file_that_is_not_there_is_the_monitors_trouble(

@@ -90,8 +90,8 @@ async def test_lost_requests_are_sent_again_and_counted(sight: ToySight) -> None
     reading = await PingProbe(address="127.0.0.1", timeout="600ms", count=3).take("p", sight)
     assert reading.state is State.UP
     assert reading.values == {"icmp_lost": 2.0}
-    assert 0.2 <= reading.seconds < 0.35
-    assert reading.phases["processing"] < 0.1, "measured from the request that was answered"
+    assert 0.2 <= reading.seconds < 0.6
+    assert reading.phases["processing"] < 0.2, "measured from the request that was answered"
 
 
 async def test_a_cancelled_ping_leaves_nothing_behind(sight: ToySight) -> None:

@@ -20,7 +20,7 @@ from failover.errors import FailoverError
 from failover.model import RunKind, RunState
 from tests.recover.bureau import DAEMON, LIN, LeftWaiting
 from tests.recover.test_crashes import Tripwire, WiredJournal
-from tests.recover.toys import Killed
+from tests.recover.toy_world import Killed
 
 MOST_CHANGES = 60
 """More than any run comes to that gets somewhere, however often it is resumed."""

@@ -15,7 +15,9 @@ from failover.recover.plan import Plan
 from failover.recover.runner import Runner
 from failover.recover.scene import Page, RoleNow, Scene
 from failover.recover.steps import ContentSynced
-from tests.recover.toys import ToyFence, ToyServer, World, address_of
+from tests.recover.toy_fence import ToyFence
+from tests.recover.toy_server import ToyServer
+from tests.recover.toy_world import World, address_of
 
 WWW = "10.77.0.100"
 SITE = {"digest": "d1", "files": 100, "bytes": 1000, "text": "统计"}

@@ -20,7 +20,9 @@ from failover.recover.scene import RoleNow, Scene
 from failover.recover.steps import DatabaseRestored
 from tests.recover.bureau import DAEMON, LIN, Bureau, LeftWaiting
 from tests.recover.toy_databases import Backup, Db, Rows, copied, stamp
-from tests.recover.toys import ToyFence, ToyServer, World, address_of
+from tests.recover.toy_fence import ToyFence
+from tests.recover.toy_server import ToyServer
+from tests.recover.toy_world import World, address_of
 
 PLAN: dict[str, Any] = {
     "when": "database is down",

@@ -14,7 +14,7 @@ import pytest
 from failover.model import RunKind, RunState
 from failover.recover import hand, proof
 from tests.recover.bureau import DAEMON, HEALING, LIN, PLAN, SITE, Bureau, LeftWaiting
-from tests.recover.toys import Killed
+from tests.recover.toy_world import Killed
 
 HEALING_PLAN = {**PLAN, "steps": [HEALING, *PLAN["steps"]]}
 

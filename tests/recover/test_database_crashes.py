@@ -17,7 +17,7 @@ from failover.recover.steps import DatabaseRestored
 from tests.recover.bureau import DAEMON, LIN, LeftWaiting
 from tests.recover.database_bureau import DatabaseBureau
 from tests.recover.test_crashes import Tripwire, WiredJournal
-from tests.recover.toys import Killed
+from tests.recover.toy_world import Killed
 
 
 def failed(bureau: DatabaseBureau) -> None:
@@ -219,7 +219,7 @@ def test_an_old_database_that_is_not_quieted_is_noticed(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(DatabaseRestored, "_nobody_writes", nothing)
     monkeypatch.setattr(
-        "tests.recover.toys.ToyServer._change_service", lambda server, args: server._ask_service(args["unit"])
+        "tests.recover.toy_server.ToyServer._change_service", lambda server, args: server._ask_service(args["unit"])
     )
     monkeypatch.setattr("failover.recover.proof.stands_still", lambda _answer: True)
     bureau = cut(tmp_path, "failed", Tripwire(None))

@@ -31,7 +31,7 @@ from failover.recover.readiness import works
 from failover.recover.work import ASSUMED_SECONDS, Basis, Like, Told, Waits, Work
 from tests.recover.bureau import PLAN, WWW, Bureau
 from tests.recover.database_bureau import DatabaseBureau
-from tests.recover.toys import TRIP_SECONDS
+from tests.recover.toy_world import TRIP_SECONDS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

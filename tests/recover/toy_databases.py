@@ -16,7 +16,7 @@ from failover.errors import ChangeFailed, OutcomeUnknown, Refused
 from failover.servers.base import Answer
 
 if TYPE_CHECKING:
-    from tests.recover.toys import Host, World
+    from tests.recover.toy_world import Host, World
 
 BYTES_A_ROW = 1000
 BYTES_A_SECOND = 10_000

@@ -13,7 +13,9 @@ from failover.recover.plan import Plan
 from failover.recover.scene import RoleNow, Scene
 from failover.recover.steps import ContentSynced, ServiceRunning
 from tests.recover.bureau import LIN, Bureau
-from tests.recover.toys import ToyFence, ToyServer, World, address_of
+from tests.recover.toy_fence import ToyFence
+from tests.recover.toy_server import ToyServer
+from tests.recover.toy_world import World, address_of
 
 MEDIA = "/srv/wcm/media"
 PLAN: dict[str, Any] = {

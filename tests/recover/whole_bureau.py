@@ -31,7 +31,7 @@ from failover.recover.plan import Plan
 from failover.recover.runner import Runner
 from failover.recover.scene import Scene
 from tests.recover.bureau import LIN, LeftWaiting
-from tests.recover.toys import ToyFence
+from tests.recover.toy_fence import ToyFence
 from tests.recover.whole_servers import SERVERS, WholeServer, WholeWorld
 from tests.recover.whole_site import SITE, the_setup
 

@@ -14,7 +14,8 @@ from failover.servers.base import Answer
 from tests.recover.bureau import SITE, WWW
 from tests.recover.toy_databases import Backup as ToyBackup
 from tests.recover.toy_databases import Db, Rows, copied, stamp
-from tests.recover.toys import TRIP_SECONDS, Host, ToyServer, World, address_of
+from tests.recover.toy_server import ToyServer
+from tests.recover.toy_world import TRIP_SECONDS, Host, World, address_of
 
 SERVERS = ("web", "web-backup", "wcm", "wcm-backup", "db", "db-backup")
 PAGES = "/srv/site"

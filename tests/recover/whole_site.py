@@ -20,7 +20,7 @@ from failover.recover.databases import Database
 from failover.recover.plan import Plan
 from failover.servers.base import Servers
 from tests.recover.bureau import WWW
-from tests.recover.toys import address_of
+from tests.recover.toy_world import address_of
 from tests.recover.whole_servers import FILE, PAGES, SERVERS, UNIT, WholeWorld
 
 SITE = "shop"

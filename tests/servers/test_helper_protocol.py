@@ -27,7 +27,7 @@ COMMANDS = {
     "nap": ["/bin/sleep", "30"],
     "nest": ["/bin/sh", "-c", "(setsid sleep 31 & ) ; sleep 32 & sleep 33"],
     "flood": ["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"],
-    "leave": ["/bin/sh", "-c", "echo left; sleep 5 &"],
+    "leave": ["/bin/sh", "-c", "echo left; sleep 29 &"],
     "fail": ["/bin/sh", "-c", "echo why; exit 3"],
 }
 
@@ -348,7 +348,7 @@ def test_not_after_bounds_the_work_too_not_only_its_beginning(home: Home, speak:
     speaker = speak(home)
     began = time.monotonic()
     assert kind(speaker.change("command", {"name": "nap"}, 20, not_after=boottime() + 0.5)) == ("past-deadline", True)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_a_client_that_was_stopped_comes_too_late(home: Home, speak: Speak, tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_a_newer_token_ends_older_work_in_another_process(home: Home, speak: Spe
     new.token = (1, 2)
     began = time.monotonic()
     assert new.change("command", {"name": "hello"})["result"]["output"] == "hello\n"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     reply = old.reply(number)
     assert kind(reply) == ("superseded", True)
     assert "1.2" in reply["error"]["message"]
@@ -476,7 +476,7 @@ def test_a_failing_command_says_so(home: Home, speak: Speak) -> None:
 def test_the_end_of_a_command_counts_not_that_of_its_output(home: Home, speak: Speak) -> None:
     began = time.monotonic()
     assert speak(home).change("command", {"name": "leave"})["result"]["output"] == "left\n"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_every_change_is_in_the_log_before_and_after(home: Home, speak: Speak, syslog: Syslog) -> None:
