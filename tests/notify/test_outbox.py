@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from failover.journal.journal import Journal
 from failover.notify import Message, Severity, WebhookChannel
 from failover.notify.outbox import Outbox
 from tests.notify.sinks import WebSink
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -26,13 +27,6 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def web() -> Iterator[WebSink]:
     with WebSink().listening() as sink:
         yield sink
-
-
-def until(true: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
 
 
 def page(number: int = 1, about: str = "") -> Message:
@@ -50,7 +44,7 @@ def robot(url: str, **settings: object) -> WebhookChannel:
 def test_a_message_is_sent_and_journaled(journal: Journal, web: WebSink) -> None:
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(page())
-        until(lambda: journal.events(kinds=["notification.sent"]))
+        wait_until(lambda: journal.events(kinds=["notification.sent"]))
     (event,) = journal.events()
     assert (event.site, event.data["channel"], event.data["key"]) == ("bureau", "robot", "incident/1/opened")
     assert web.got[0]["title"] == "page 1"
@@ -64,17 +58,17 @@ def test_a_black_hole_delays_neither_who_posts_nor_the_other_channel(journal: Jo
             for number in range(100):
                 outbox.post(page(number))
             assert time.monotonic() - began < 4
-            until(lambda: web.got, 4)
+            wait_until(lambda: web.got, 4.5)
 
 
 def test_a_channel_that_was_down_gets_it_later(journal: Journal, web: WebSink) -> None:
     web.status = 500
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(page())
-        until(lambda: outbox.states()["robot"].failed)
+        wait_until(lambda: outbox.states()["robot"].failed)
         assert "HTTP 500" in (outbox.states()["robot"].error or "")
         web.status = 200
-        until(lambda: journal.events(kinds=["notification.sent"]))
+        wait_until(lambda: journal.events(kinds=["notification.sent"]))
         assert outbox.states()["robot"].error is None
     failed = journal.events(kinds=["notification.failed"])
     assert [event.data["permanent"] for event in failed] == [False]
@@ -83,17 +77,17 @@ def test_a_channel_that_was_down_gets_it_later(journal: Journal, web: WebSink) -
 def test_a_restart_repeats_nothing_and_sends_what_was_not_sent(journal: Journal, web: WebSink) -> None:
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(page(1))
-        until(lambda: journal.events(kinds=["notification.sent"]))
+        wait_until(lambda: journal.events(kinds=["notification.sent"]))
         web.status = 500
         outbox.post(page(2))
-        until(lambda: outbox.states()["robot"].failed)
+        wait_until(lambda: outbox.states()["robot"].failed)
     web.status = 200
     web.got.clear()
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(page(1))
         outbox.post(page(2))
         outbox.post(page(2))
-        until(lambda: web.got)
+        wait_until(lambda: web.got)
         time.sleep(0.2)
     assert [got["title"] for got in web.got] == ["page 2"]
 
@@ -102,12 +96,12 @@ def test_what_is_merged_and_sent_is_not_repeated_after_a_restart_either(journal:
     web.status = 500
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(notice(0))
-        until(lambda: outbox.states()["robot"].failed)
+        wait_until(lambda: outbox.states()["robot"].failed)
         for number in range(1, 6):
             outbox.post(notice(number))
         web.status = 200
         web.got.clear()
-        until(lambda: journal.events(kinds=["notification.sent"]))
+        wait_until(lambda: journal.events(kinds=["notification.sent"]))
     assert len(web.got) == 1
     web.got.clear()
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
@@ -122,14 +116,14 @@ def test_no_page_is_lost_among_a_thousand_notices(journal: Journal, web: WebSink
     web.status = 500
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(notice(9999))
-        until(lambda: outbox.states()["robot"].failed)
+        wait_until(lambda: outbox.states()["robot"].failed)
         for number in range(1000):
             outbox.post(notice(number))
             if number < pages:
                 outbox.post(page(number))
         web.got.clear()
         web.status = 200
-        until(lambda: outbox.states()["robot"].waiting == 0, 30)
+        wait_until(lambda: outbox.states()["robot"].waiting == 0, 30)
     told = "\n".join(f"{got['title']}\n{got['text']}" for got in web.got).splitlines()
     said = {line.rpartition("] ")[2] for line in told}
     assert {f"page {number}" for number in range(pages)} <= said
@@ -141,7 +135,7 @@ def test_a_permanent_no_is_final(journal: Journal, web: WebSink) -> None:
     web.answer = b'{"errcode": 310000}'
     with closing(Outbox({"robot": robot(web.url)}, journal)) as outbox:
         outbox.post(page())
-        until(lambda: journal.events(kinds=["notification.failed"]))
+        wait_until(lambda: journal.events(kinds=["notification.failed"]))
         assert outbox.states()["robot"].waiting == 0
     (event,) = journal.events()
     assert event.data["permanent"] is True
@@ -154,7 +148,7 @@ def test_who_comes_next_is_called_only_if_nobody_acknowledged(journal: Journal, 
         outbox.post(page(2, about="incident 2"))
         outbox.withdraw("bureau", "incident 1")
         assert web.got == []
-        until(lambda: web.got)
+        wait_until(lambda: web.got)
         time.sleep(0.3)
     assert [got["title"] for got in web.got] == ["page 2"]
 
@@ -163,7 +157,7 @@ def test_a_channel_gets_only_what_is_urgent_enough_for_it(journal: Journal, web:
     with closing(Outbox({"sms": robot(web.url, least="page")}, journal)) as outbox:
         outbox.post(notice(1))
         outbox.post(page(1))
-        until(lambda: web.got)
+        wait_until(lambda: web.got)
         time.sleep(0.1)
     assert [got["severity"] for got in web.got] == ["page"]
 
@@ -171,9 +165,9 @@ def test_a_channel_gets_only_what_is_urgent_enough_for_it(journal: Journal, web:
 def test_a_reload_keeps_what_waits(journal: Journal, web: WebSink) -> None:
     with closing(Outbox({"robot": robot("http://127.0.0.1:1/")}, journal)) as outbox:
         outbox.post(page())
-        until(lambda: outbox.states()["robot"].failed)
+        wait_until(lambda: outbox.states()["robot"].failed)
         outbox.replace({"robot": robot(web.url)})
-        until(lambda: web.got)
+        wait_until(lambda: web.got)
 
 
 def test_a_journal_that_can_not_be_written_stops_no_page(tmp_path: Path, web: WebSink) -> None:
@@ -182,7 +176,7 @@ def test_a_journal_that_can_not_be_written_stops_no_page(tmp_path: Path, web: We
         journal.close()
         outbox.post(page(1))
         outbox.post(page(2))
-        until(lambda: len(web.got) == 2)
+        wait_until(lambda: len(web.got) == 2)
 
 
 def test_a_test_message_says_what_each_channel_answered(journal: Journal, web: WebSink) -> None:

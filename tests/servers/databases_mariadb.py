@@ -6,7 +6,6 @@ import gzip
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +18,7 @@ from tests.servers import database_servers
 from tests.servers.database_servers import database_server, program
 from tests.servers.databases import SECRET, Server, folder, stamp
 from tests.servers.helper_fixtures import need_root
+from tests.waiting import wait_until
 
 ACCOUNTS = r"""
 CREATE USER wcm@localhost, report@localhost;
@@ -225,21 +225,13 @@ def nothing_left(server: MariaDB) -> None:
     assert lent == "", "what was lent for it is taken back"
 
 
-def wait_for(true: Any, within: float = 20) -> None:
-    """Until something is so."""
-    until = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < until, f"not so within {within} s"
-        time.sleep(0.01)
-
-
 @contextmanager
 def session(server: MariaDB, user: str, of: str, orders: str) -> Iterator[subprocess.Popen[bytes]]:
     """Somebody who is connected, did something, and sleeps; gone at the server too in the end."""
     argv = [*server.client(user), "--unbuffered", of, "-e", f"{orders}; SELECT SLEEP(60)"]
     holder = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     sleeping = "FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%' AND ID <> CONNECTION_ID()"
-    wait_for(lambda: server.root(f"SELECT COUNT(*) {sleeping}") == "1")
+    wait_until(lambda: server.root(f"SELECT COUNT(*) {sleeping}") == "1")
     try:
         yield holder
     finally:

@@ -18,6 +18,18 @@ from tests.servers.segment import Segment
 from tests.servers.speak import Home, Speaker
 from tests.servers.two_servers import TwoServers, two_servers
 
+Speak = Callable[..., Speaker]
+COMMANDS = {
+    "touch": ["/usr/bin/touch"],
+    "hello": ["/bin/echo", "hello"],
+    "nap": ["/bin/sleep", "30"],
+    "nest": ["/bin/sh", "-c", "(setsid sleep 31 & ) ; sleep 32 & sleep 33"],
+    "flood": ["/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"],
+    "leave": ["/bin/sh", "-c", "echo left; sleep 29 &"],
+    "fail": ["/bin/sh", "-c", "echo why; exit 3"],
+}
+"""What a server's policy lets be called by name."""
+
 
 def pythons() -> list[str]:
     """This Python, and the oldest that servers have, where there is one."""
@@ -49,8 +61,27 @@ def need_root() -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A server's root with the default policy."""
-    return Home(tmp_path / "root")
+    """A server's root, whose policy names these commands, loopback to look at, and a unit."""
+    stamp = ["/bin/sh", "-c", f"date +%s.%N >> {tmp_path}/stamps; sleep 0.3; date +%s.%N >> {tmp_path}/stamps"]
+    return Home(tmp_path / "root", commands={**COMMANDS, "stamp": stamp}, see=["127.0.0.0/8"], units=["nginx"])
+
+
+def kind(reply: dict[str, Any]) -> Any:
+    """Of an error, and whether anything had begun."""
+    return reply["error"]["kind"], reply["error"]["began"]
+
+
+def alive(pattern: str) -> list[int]:
+    """Processes whose command line ends so."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:
+            continue
+        if words == pattern:
+            found.append(int(folder.name))
+    return found
 
 
 @pytest.fixture

@@ -10,15 +10,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from failover.errors import Unreachable
+from failover.model import Token
 from failover.servers.pins import HostKey, write_pins
 from failover.servers.ssh import SshServer, SshSettings
 
 TOY = Path(__file__).with_name("toy_helper.py")
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+TOKEN = Token(3, 7)
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
@@ -135,9 +140,22 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def wait_until(true: object, within: float = 10.0) -> None:
-    assert callable(true)
+def seconds(call: Callable[[], object], expected: type[Exception]) -> tuple[float, Exception]:
+    """How long it took until that error came, and the error."""
+    began = time.monotonic()
+    with pytest.raises(expected) as caught:
+        call()
+    return time.monotonic() - began, caught.value
+
+
+def wait_for_answer(web: SshServer, within: float = 15) -> bool:
+    """Whether it answers again by then."""
     until = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < until, f"not so within {within} s"
-        time.sleep(0.01)
+    while time.monotonic() < until:
+        try:
+            web.ask("echo", within_seconds=2)
+        except Unreachable:
+            time.sleep(0.2)
+        else:
+            return True
+    return False

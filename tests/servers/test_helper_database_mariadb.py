@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from tests.servers.databases import SECRET, day
-from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, nothing_left, restored, wait_for
+from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, nothing_left, restored
 from tests.servers.helper_fixtures import Syslog
+from tests.waiting import wait_until
 
 ROWS = {"page": 500, "image": 2000, "log": 0}
 
@@ -114,7 +115,7 @@ def test_its_events_sleep_beside_what_serves(maria: MariaDB, form: str) -> None:
     maria.root("SET GLOBAL event_scheduler = ON")
     restored(maria, maria.dump(day(24), form))
     serves = maria.root("SELECT COUNT(*) FROM log", "wcm")
-    wait_for(lambda: maria.root("SELECT COUNT(*) FROM log", "wcm") > serves)
+    wait_until(lambda: maria.root("SELECT COUNT(*) FROM log", "wcm") > serves)
     states = "SELECT EVENT_NAME, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{}' ORDER BY 1"
     assert maria.root(states.format("wcm")) == "beat\tENABLED\nnever\tDISABLED"
     assert maria.root(states.format(INTO)) == "beat\tSLAVESIDE_DISABLED\nnever\tDISABLED"
@@ -297,11 +298,11 @@ def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(maria: M
     args = {"name": "wcm", "want": "restored", "backup": backup, "set": "wcm-db", "into": INTO}
     speaker.send(speaker.stamped("database", args, 60))
     inserting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO `big`%'"
-    wait_for(lambda: maria.root(inserting) == "1")
+    wait_until(lambda: maria.root(inserting) == "1")
     speaker.process.send_signal(signal.SIGKILL)
     speaker.hang_up()
     ours = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER LIKE 'failover%'"
-    wait_for(lambda: maria.root(ours) == "0", 10)
+    wait_until(lambda: maria.root(ours) == "0", 10)
     notes = {entry["name"]: entry["note"] for entry in maria.ask()["databases"]}
     assert notes == {"wcm": None, INTO: None}, "half made"
     assert error(maria.change("swapped", into=INTO, keep=KEEP))[0] == "half-made"
@@ -317,7 +318,7 @@ def test_a_restore_past_its_deadline_is_ended(maria: MariaDB) -> None:
     backup = slow_dump(maria)
     assert error(restored(maria, backup, seconds=0.6))[0] == "past-deadline"
     ours = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER LIKE 'failover%'"
-    wait_for(lambda: maria.root(ours) == "0", 10)
+    wait_until(lambda: maria.root(ours) == "0", 10)
 
 
 def test_a_session_that_is_ended_in_mid_restore_is_not_the_backups_fault(maria: MariaDB) -> None:
@@ -325,7 +326,7 @@ def test_a_session_that_is_ended_in_mid_restore_is_not_the_backups_fault(maria: 
     inserting = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO `big`%'"
     with maria.speak() as speaker:
         asked = speaker.send(speaker.stamped("database", args, 60))
-        wait_for(lambda: maria.root(inserting) != "")
+        wait_until(lambda: maria.root(inserting) != "")
         maria.root(f"KILL CONNECTION {maria.root(inserting)}")
         reply = speaker.reply(asked)
     assert error(reply)[0] == "database-down", reply

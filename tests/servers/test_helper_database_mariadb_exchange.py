@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from tests.servers.databases import Writers, day
-from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, restored, session, wait_for
+from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, restored, session
 from tests.servers.speak import SOURCES
+from tests.waiting import wait_until
 
 ASIDE = "wcm__old_20261124t120000"
 MORE = """
@@ -74,7 +75,7 @@ def test_events_run_where_it_serves_and_nowhere_else(maria: MariaDB) -> None:
     in_place_of(maria)
     maria.change("swapped", into=INTO, keep=KEEP)
     maria.root("SET GLOBAL event_scheduler = ON")
-    wait_for(lambda: int(maria.sql("SELECT COUNT(*) FROM log")) >= 2)
+    wait_until(lambda: int(maria.sql("SELECT COUNT(*) FROM log")) >= 2)
     assert maria.root("SELECT what FROM log", KEEP) == "new: written since"
 
 
@@ -108,7 +109,7 @@ def test_open_connections_are_ended(maria: MariaDB) -> None:
     orders = "START TRANSACTION; INSERT INTO log (what) VALUES ('w'); SELECT SLEEP(0.5); COMMIT"
     writers = Writers([*maria.client(), "wcm", "-e", orders])
     with session(maria, "wcm", "wcm", "START TRANSACTION; SELECT * FROM page LIMIT 1") as holder, writers:
-        wait_for(lambda: maria.ask()["connections"] > 1)
+        wait_until(lambda: maria.ask()["connections"] > 1)
         reply = maria.change("swapped", into=INTO, keep=KEEP)
         assert "result" in reply, reply
         assert holder.wait(10) != 0
@@ -218,7 +219,7 @@ def test_one_that_is_killed_while_it_waits_for_the_tables_moves_nothing_later(ma
         args = {"name": "wcm", "want": "swapped", "into": INTO, "keep": KEEP}
         speaker.send(speaker.stamped("database", args, 60))
         waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE%'"
-        wait_for(lambda: maria.root(waits) == "1")
+        wait_until(lambda: maria.root(waits) == "1")
         assert "page_added" not in maria.root("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS"), "taken away"
         speaker.process.kill()
         speaker.hang_up()

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.databases import BIN, USER, VERSION, PostgreSQL, Writers, day, postgresql
+from tests.waiting import wait_until
 
 INTO = "wcm__20261124t020000"
 KEEP = "wcm__old_20261124t091450"
@@ -61,7 +61,7 @@ def session(server: PostgreSQL, user: str = "wcm", of: str = "wcm") -> Iterator[
         [*argv, "-c", "SELECT pg_sleep(60)"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     sleeping = "FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
-    wait_for(lambda: server.sql(f"SELECT count(*) {sleeping}", "postgres", "postgres") == "1")
+    wait_until(lambda: server.sql(f"SELECT count(*) {sleeping}", "postgres", "postgres") == "1")
     try:
         yield holder
     finally:
@@ -297,7 +297,7 @@ def test_what_was_restored_is_tidied_after_the_answer_so_that_autovacuum_has_no_
         args = {"name": "wcm", "want": "restored", "backup": server.dump(day(24)), "set": "wcm-db", "into": INTO}
         assert "result" in speaker.change("database", args, 60)
         untidy = "SELECT string_agg(relname, ' ') FROM pg_stat_user_tables WHERE n_ins_since_vacuum > 0"
-        wait_for(lambda: server.sql(untidy, INTO, "postgres") == "")
+        wait_until(lambda: server.sql(untidy, INTO, "postgres") == "")
 
 
 def test_it_is_put_in_place_while_it_is_still_being_tidied(server: PostgreSQL) -> None:
@@ -321,26 +321,19 @@ def slow_dump(server: PostgreSQL) -> str:
     return backup
 
 
-def wait_for(true: Any, within: float = 20) -> None:
-    until = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < until, f"not so within {within} s"
-        time.sleep(0.01)
-
-
 def test_a_restore_that_is_killed_is_seen_as_half_made_and_cleared_away(server: PostgreSQL) -> None:
     backup = slow_dump(server)
     speaker = server.speak()
     speaker.send(speaker.stamped("database", {"name": "wcm", "want": "restored", "backup": backup, "set": "wcm-db",
                                               "into": INTO}, 60))  # fmt: skip
-    wait_for(lambda: INTO in server.databases())
-    wait_for(
+    wait_until(lambda: INTO in server.databases())
+    wait_until(
         lambda: "COPY" in server.sql("SELECT string_agg(query, ' ') FROM pg_stat_activity", "postgres", "postgres")
     )
     speaker.process.send_signal(signal.SIGKILL)
     speaker.hang_up()
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('failover', 'pg_restore')"
-    wait_for(lambda: server.sql(ours, "postgres", "postgres") == "0", 10)
+    wait_until(lambda: server.sql(ours, "postgres", "postgres") == "0", 10)
     notes = {entry["name"]: entry["note"] for entry in server.ask()["databases"]}
     assert notes == {"wcm": None, INTO: None}, "half made"
     assert error(server.change("swapped", into=INTO, keep=KEEP))[0] == "half-made"
@@ -364,7 +357,7 @@ def test_a_restore_past_its_deadline_is_ended(server: PostgreSQL) -> None:
     backup = slow_dump(server)
     reply = restored(server, backup, seconds=0.5)
     assert error(reply)[0] == "past-deadline"
-    wait_for(lambda: server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_restore'",
+    wait_until(lambda: server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_restore'",
                                 "postgres", "postgres") == "0", 10)  # fmt: skip
 
 
@@ -374,11 +367,11 @@ def test_a_server_that_crashes_in_mid_restore_is_not_the_backups_fault(server: P
         asked = speaker.send(speaker.stamped("database", {"name": "wcm", "want": "restored", "backup": backup,
                                                           "set": "wcm-db", "into": INTO}, 60))  # fmt: skip
         copying = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY%' AND pid <> pg_backend_pid()"
-        wait_for(lambda: server.sql(copying, "postgres", "postgres") != "")
+        wait_until(lambda: server.sql(copying, "postgres", "postgres") != "")
         os.kill(int(server.sql(copying, "postgres", "postgres").split()[0]), signal.SIGKILL)
         reply = speaker.reply(asked)
     assert error(reply)[0] == "database-down", reply
-    wait_for(server.answers)
+    wait_until(server.answers)
     nothing_left(server)
 
 
@@ -414,7 +407,7 @@ def test_open_connections_are_ended_and_new_ones_kept_out_meanwhile(server: Post
     restored(server, server.dump(day(24)))
     program = [BIN / "psql", "-XqAt", "-h", server.data.parent, "-p", server.port, "-U", "wcm", "-d", "wcm"]
     with Writers([*map(str, program), "-c", "SELECT pg_sleep(0.5)"]):
-        wait_for(lambda: server.ask()["connections"] > 0)
+        wait_until(lambda: server.ask()["connections"] > 0)
         reply = server.change("swapped", into=INTO, keep=KEEP)
     assert "result" in reply, reply
     assert server.databases() == {"postgres", "wcm", KEEP}

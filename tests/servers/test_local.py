@@ -14,7 +14,8 @@ from failover.errors import OutcomeUnknown, Unreachable
 from failover.model import Token
 from failover.servers.base import Server
 from failover.servers.local import LocalServer
-from tests.servers.sshd import TOY, wait_until
+from tests.servers.sshd import TOY
+from tests.waiting import wait_until
 
 
 @pytest.fixture
