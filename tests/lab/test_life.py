@@ -15,6 +15,7 @@ from tests.lab import Lab, warden
 from tests.lab.fixtures import MakeLab, needs_lab
 from tests.lab.layers import REPOSITORY
 from tests.lab.needs import cgroup_root
+from tests.processes import runs
 
 pytestmark = pytest.mark.lab
 
@@ -54,13 +55,6 @@ def told(process: subprocess.Popen[str]) -> tuple[Path, int, int]:
     return Path(state), int(warden_pid), int(web_pid)
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
-        return False
-
-
 def await_gone(*things: Callable[[], bool], within: float = 10) -> None:
     deadline = time.monotonic() + within
     while any(thing() for thing in things):
@@ -77,15 +71,15 @@ def cgroup_of(state: Path) -> Path:
 def test_a_lab_ends_whole_with_its_maker_even_by_kill_9(maker: Callable[..., subprocess.Popen[str]]) -> None:
     process = maker()
     state, warden_pid, web = told(process)
-    assert alive(web)
+    assert runs(web)
     assert cgroup_of(state).is_dir()
     process.send_signal(signal.SIGKILL)
-    await_gone(lambda: alive(web), lambda: alive(warden_pid), state.exists, cgroup_of(state).exists)
+    await_gone(lambda: runs(web), lambda: runs(warden_pid), state.exists, cgroup_of(state).exists)
 
 
 def test_a_lab_ends_when_its_time_is_over(maker: Callable[..., subprocess.Popen[str]]) -> None:
     state, _, web = told(maker(life_seconds=3))
-    await_gone(lambda: alive(web), state.exists, cgroup_of(state).exists)
+    await_gone(lambda: runs(web), state.exists, cgroup_of(state).exists)
 
 
 def test_if_even_the_warden_is_killed_the_hosts_die_and_the_next_lab_sweeps(
@@ -93,7 +87,7 @@ def test_if_even_the_warden_is_killed_the_hosts_die_and_the_next_lab_sweeps(
 ) -> None:
     state, warden_pid, web = told(maker())
     os.kill(warden_pid, signal.SIGKILL)
-    await_gone(lambda: alive(web))
+    await_gone(lambda: runs(web))
     assert state.is_dir()
     root = cgroup_root()
     assert root

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from failover.errors import Unreachable
@@ -94,11 +95,11 @@ class Sshd:
         """To the listener, its sessions (sshd gives each a process group of its own) and their helpers."""
         if self.process is None:
             return
-        for pid in [*descendants(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
+        listener = psutil.Process(self.process.pid)
+        listener.suspend()  # it opens no session meanwhile, and buries none
+        for process in [*reversed(listener.children(recursive=True)), listener]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def freeze(self) -> None:
         self.signal(signal.SIGSTOP)
@@ -126,18 +127,6 @@ class Sshd:
     def lines(self, name: str) -> list[str]:
         path = self.folder / name
         return path.read_text().splitlines() if path.exists() else []
-
-
-def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = [int(word) for word in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            found += [*descendants(child), child]
-    return found
 
 
 def seconds(call: Callable[[], object], expected: type[Exception]) -> tuple[float, Exception]:

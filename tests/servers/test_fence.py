@@ -12,6 +12,7 @@ from failover.errors import ChangeFailed, OutcomeUnknown, Refused, Unreachable
 from failover.model import Token
 from failover.servers.base import Server
 from failover.servers.fence import CommandFence, FenceSettings
+from tests.processes import runs
 
 TOKEN = Token(2, 5)
 OFF = {"want": "off"}
@@ -36,13 +37,6 @@ class Outlet:
 @pytest.fixture
 def outlet(tmp_path: Path) -> Outlet:
     return Outlet(tmp_path)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def script(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def announcers(home: Home, word: bytes = b"announce") -> list[int]:
 def no_announcer_is_left(home: Home) -> Iterator[None]:
     yield
     for pid in announcers(home) + announcers(home, b"guard"):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may be ending by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 class Frames:
