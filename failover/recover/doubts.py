@@ -21,7 +21,7 @@ _EXCLUSIVE = frozenset({"held", "running"})
 _SUBJECTS = {"address": "ip", "service": "unit", "database": "name", "connect": "file"}
 """What a change of that verb is about."""
 _GATED = frozenset({"service", "database", "connect"})
-"""Changes that no server makes without its gate; letting go of an address needs none, see the helper's ``lets_go``."""
+"""Changes that no server makes without its gate. Of an address only the taking is, see the helper's ``lets_go``."""
 _BESIDE = frozenset({"restored"})
 """What is done beside that which serves, in hours perhaps: done once more and late it costs disk, and nothing else."""
 
@@ -40,7 +40,7 @@ class Doubt:
 
 def settled_by(server: str, verb: str, args: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """What a change that a server made for a newer token settles there, once it is done: server, verb, subject."""
-    return (server, verb, str(args.get(_SUBJECTS[verb]))) if verb in _GATED else None
+    return (server, verb, str(args.get(_SUBJECTS[verb]))) if verb in _GATED or _takes(verb, args.get("want")) else None
 
 
 class Doubts:
@@ -68,20 +68,28 @@ class Doubts:
                 if (kept.server, kept.verb, kept.subject) != about or kept.token >= token
             ]  # fmt: skip
 
-    def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any]) -> float:
+    def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any], token: Token) -> float:
         """How long to wait until nothing can act any more that conflicts with this; 0 when nothing can."""
         subject, want, now = str(args.get(_SUBJECTS.get(verb, ""))), str(args.get("want")), self._clock()
         with self._lock:
             against = [
                 doubt.void_at - now
                 for doubt in self._doubts
-                if (doubt.verb, doubt.subject) == (verb, subject) and _conflict(doubt, server, want)
+                if (doubt.verb, doubt.subject) == (verb, subject) and _conflict(doubt, server, want, token)
             ]
         return max([0.0, *against])
 
 
-def _conflict(doubt: Doubt, server: str, want: str) -> bool:
-    """On one server another wish; on two the same wish that only one may have. A repetition doesn't conflict."""
+def _conflict(doubt: Doubt, server: str, want: str, token: Token) -> bool:
+    """On one server another wish; on two the same wish that only one may have. A repetition doesn't conflict.
+
+    Nor does an address that is taken after all where it was let go: what was sent for an older token has been done
+    before that, or isn't done any more.
+    """
     if doubt.server == server:
-        return doubt.want != want
+        return doubt.want != want and not (_takes(doubt.verb, want) and doubt.token < token)
     return want in _EXCLUSIVE and doubt.want in _EXCLUSIVE | {"restarted"}
+
+
+def _takes(verb: str, want: object) -> bool:
+    return (verb, want) == ("address", "held")

@@ -77,7 +77,7 @@ class Hand:
         raise trouble
 
     def _wait_out(self, change: Change) -> None:
-        seconds = self._doubts.seconds_until_clear(change.server, change.verb, change.args)
+        seconds = self._doubts.seconds_until_clear(change.server, change.verb, change.args, self.token)
         if seconds <= 0:
             return
         waits = f"waits {format_span(seconds)} before it can {change.says}"

@@ -25,14 +25,14 @@ def doubts() -> Doubts:
 
 
 def test_another_wish_waits_for_twice_its_time_and_a_repetition_doesnt(doubts: Doubts) -> None:
-    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY) == 60.5
-    assert doubts.seconds_until_clear("db-backup", "database", SWAPPED) == 0
-    assert doubts.seconds_until_clear("db", "database", READ_ONLY) == 0
+    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY, NEXT) == 60.5
+    assert doubts.seconds_until_clear("db-backup", "database", SWAPPED, NEXT) == 0
+    assert doubts.seconds_until_clear("db", "database", READ_ONLY, NEXT) == 0
 
 
 def test_what_its_server_did_for_a_newer_token_settles_it(doubts: Doubts) -> None:
     doubts.done("db-backup", "database", SWAPPED, NEXT)
-    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY) == 0
+    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY, NEXT) == 0
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,26 @@ def test_what_its_server_did_for_a_newer_token_settles_it(doubts: Doubts) -> Non
 )
 def test_nothing_else_does(doubts: Doubts, server: str, verb: str, args: dict[str, str], token: Token) -> None:
     doubts.done(server, verb, args, token)
-    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY) == 60.5
+    assert doubts.seconds_until_clear("db-backup", "database", READ_ONLY, NEXT) == 60.5
 
 
 def test_an_address_is_let_go_without_the_gate_and_so_settles_nothing() -> None:
     doubts = Doubts(lambda: 100.0)
     doubts.add("web", "address", HELD, FIRST, 2.0)
     doubts.done("web", "address", RELEASED, NEXT)
-    assert doubts.seconds_until_clear("web-backup", "address", HELD) == 4.5
+    assert doubts.seconds_until_clear("web-backup", "address", HELD, NEXT) == 4.5
+
+
+def test_a_server_takes_an_address_at_once_where_an_older_letting_go_is_in_doubt() -> None:
+    doubts = Doubts(lambda: 100.0)
+    doubts.add("web", "address", RELEASED, FIRST, 2.0)
+    assert doubts.seconds_until_clear("web", "address", HELD, NEXT) == 0
+    assert doubts.seconds_until_clear("web", "address", HELD, FIRST) == 4.5, "the gate lets its own token in again"
+    doubts.add("web", "address", HELD, FIRST, 2.0)
+    assert doubts.seconds_until_clear("web", "address", RELEASED, NEXT) == 4.5, "which may go on without the gate"
+    doubts.done("web", "address", HELD, NEXT)
+    assert doubts.seconds_until_clear("web", "address", RELEASED, NEXT) == 0
+    assert doubts.seconds_until_clear("web-backup", "address", HELD, NEXT) == 0
 
 
 def test_a_daemon_that_starts_anew_knows_from_its_journal_what_is_settled(tmp_path: Path) -> None:
