@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from failover.errors import Unhealthy
 from failover.model import Reading, State
 from failover.monitor.looks import Looks, next_on_grid, phase
 from failover.probes.base import Probe, Seen, Sight
+from tests.waiting import wait_until
 
 
 class ToyProbe(Probe):
@@ -113,13 +115,11 @@ async def test_a_wanted_look_comes_now() -> None:
     readings: list[Reading] = []
     looks = looks_of(ToyProbe(every=60.0), sight, lambda _n, r: readings.append(r) or 60.0)  # type: ignore[func-returns-value]
     async with looking(looks):
-        await asyncio.sleep(0.05)
-        looks.soon("toy")
-        await asyncio.sleep(0.1)
-        first = len(readings)
-        looks.soon("toy")
-        await asyncio.sleep(0.1)
-    assert (first, len(readings)) == (1, 2)
+        for wanted in (1, 2):
+            looks.soon("toy")
+            await asyncio.to_thread(wait_until, partial(lambda wanted: len(readings) >= wanted, wanted))
+            await asyncio.sleep(0.1)
+            assert len(readings) == wanted
 
 
 async def test_what_does_not_look_any_more_is_named() -> None:

@@ -13,6 +13,7 @@ from failover.model import Token
 from failover.servers.base import Server
 from failover.servers.fence import CommandFence, FenceSettings
 from tests.processes import runs
+from tests.waiting import wait_until
 
 TOKEN = Token(2, 5)
 OFF = {"want": "off"}
@@ -118,8 +119,7 @@ def test_a_command_that_hangs_is_killed_with_its_children_and_the_outcome_is_unk
     with pytest.raises(OutcomeUnknown, match="sh had not ended within"):
         fence.change("fence", OFF, token=TOKEN, within_seconds=0.5)
     assert time.monotonic() - began < 10
-    time.sleep(0.1)
-    assert not runs(int(pid.read_text()))
+    wait_until(lambda: not runs(int(pid.read_text())))
 
 
 def test_a_child_that_keeps_the_streams_open_doesnt_hold_the_answer() -> None:
