@@ -6,7 +6,7 @@ import click
 
 from failover.cli.client import Client, Json, client, output_option, show_json
 from failover.cli.follow import follow
-from failover.cli.main import FAILED, OK
+from failover.cli.main import BUSY, FAILED, OK
 from failover.cli.turn import begin
 from failover.cli.words import ago, coloured, local, size
 
@@ -17,7 +17,7 @@ server_option = click.option("--server", metavar="SERVER", help="Where it lies; 
 
 @click.group()
 def backup() -> None:
-    """Make, list, read and try backups. What runs gives way to a recovery."""
+    """Make, list, read and try backups. What runs gives way to a recovery, and ends with exit code 75 then."""
 
 
 def _run(daemon: Client, output: str, wait: bool, **order: str | None) -> int:
@@ -29,7 +29,7 @@ def _run(daemon: Client, output: str, wait: bool, **order: str | None) -> int:
     view, code = follow(daemon, run["number"], quiet=output == "json")
     if output == "json":
         show_json(view)
-    return code
+    return BUSY if view["state"] == "aborted" else code  # what gave way is for another time, and no failure
 
 
 @backup.command()

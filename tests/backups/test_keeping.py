@@ -9,7 +9,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from failover.model import Standing
+from failover.model import RunKind, Standing
 from tests.backups.conftest import KeepingBureau
 
 
@@ -184,3 +184,18 @@ async def test_old_ones_go_but_not_while_an_incident_is_open(bureau: KeepingBure
     assert len(list(bureau.kept.glob("*.dump"))) == 1
     (pruned,) = bureau.events("backup.pruned")
     assert len(pruned.data["ids"]) == 2
+
+
+async def test_one_that_gives_way_to_another_run_is_for_another_time(bureau: KeepingBureau) -> None:
+    await bureau.start()
+    await bureau.until(lambda: bureau.events("run.ended"))
+    await bureau.until(lambda: bureau.house.runner.under_way.current() is None)
+    await asyncio.sleep(1.1)  # ids tell seconds
+    held = "begin; lock table page in access exclusive mode; select pg_sleep(4); commit"
+    holding = asyncio.create_task(asyncio.to_thread(bureau.postgresql.sql, held, "wcm"))
+    asked = asyncio.create_task(bureau.failover("backup", "now", "wcm-db"))
+    await bureau.until(lambda: len(bureau.events("change.intended")) > len(bureau.events("change.outcome")))
+    bureau.house.runner.under_way.make_way(RunKind.RECOVER)
+    said = await asked
+    assert (said.code, "gives way to a recover run" in said.out) == (os.EX_TEMPFAIL, True), said
+    await holding

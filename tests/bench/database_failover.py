@@ -98,7 +98,7 @@ def ready(bureau: Bureau, new: str, gigabytes: float) -> None:
             break
         time.sleep(1)  # something else is under way just now
     if done.code:
-        raise LabError(f"failover backup now ended with {done.code}: {done.err}")
+        raise LabError(f"failover backup now ended with {done.code}: {done.out}{done.err}")
 
     def there(_: object) -> bool:
         newer = [name for name in databases(bureau.lab, bureau.lab[new]) if re.fullmatch(SHADOW, name)]

@@ -40,6 +40,9 @@ def brisk_whole(config: str) -> str:
             "grace: 1s, world_every: 1s, ready_every: 3s, ahead_every: 10s"
         ),
         "set: wcm-db, every: 30s": "set: wcm-db, timeout: 4s, every: 5s",
+        'url: "http://{server}/", every: 5s': 'url: "http://{server}/", every: 1s',
+        "server: db-backup, every: 5s": "server: db-backup, every: 1s",
+        "address: www, role: web, every: 10s": "address: www, role: web, every: 2s",
     }
     for usual, short in swaps.items():
         assert usual in config, f"configs/lab-whole.yaml has no {usual!r} any more"
