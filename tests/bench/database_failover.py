@@ -36,6 +36,10 @@ AIM_SWAP_MS, AIM_MORE_SECONDS, AIM_SAME = 100.0, 1.0, 1.25
 SHADOW_SECONDS_A_GB = 400.0
 BUSY_TRIES = 120
 CALM_LOOKS = 6
+AT_WORK = (
+    "select 1 from pg_stat_activity"
+    r" where datname like 'wcm\_\_2%' or datname like 'wcm%' and backend_type = 'autovacuum worker'"
+)
 SHADOW = r"wcm__2\d{7}t\d{6}"
 
 
@@ -112,9 +116,9 @@ def ready(bureau: Bureau, new: str, gigabytes: float) -> None:
 
 
 def at_work(bureau: Bureau, name: str) -> bool:
-    """Whether somebody is in a restored database there, or comes within a few seconds."""
+    """Whether somebody is in a restored database there, or autovacuum in any, or comes within a few seconds."""
     for _ in range(CALM_LOOKS):
-        if ask(bureau.lab, bureau.lab[name], r"select 1 from pg_stat_activity where datname like 'wcm\_\_2%'"):
+        if ask(bureau.lab, bureau.lab[name], AT_WORK):
             return True
         time.sleep(0.5)
     return False
