@@ -42,10 +42,6 @@ def tree(folder: Path) -> dict[bytes, tuple[Any, ...]]:
     return found
 
 
-def kind(reply: dict[str, Any]) -> Any:
-    return reply["error"]["kind"], reply["error"]["began"]
-
-
 def leftovers(two: TwoServers) -> list[str]:
     base = Path(f"{two.path}.releases")
     return sorted(path.name for path in base.iterdir() if path.name.startswith(".")) if base.exists() else []

@@ -210,12 +210,6 @@ def restored(server: MariaDB, backup: str, into: str = INTO, seconds: float = 60
     return server.change("restored", seconds, backup=backup, set="wcm-db", into=into)
 
 
-def error(reply: dict[str, Any]) -> tuple[str, str]:
-    """What was answered instead of a result."""
-    assert "error" in reply, reply
-    return reply["error"]["kind"], reply["error"]["message"]
-
-
 def nothing_left(server: MariaDB) -> None:
     """As after a restore that was refused."""
     assert server.databases() == {"wcm"}

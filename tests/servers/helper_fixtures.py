@@ -18,7 +18,6 @@ from tests.servers.segment import Segment
 from tests.servers.speak import Home, Speaker
 from tests.servers.two_servers import TwoServers, two_servers
 
-Speak = Callable[..., Speaker]
 COMMANDS = {
     "touch": ["/usr/bin/touch"],
     "hello": ["/bin/echo", "hello"],
@@ -64,11 +63,6 @@ def home(tmp_path: Path) -> Home:
     """A server's root, whose policy names these commands, loopback to look at, and a unit."""
     stamp = ["/bin/sh", "-c", f"date +%s.%N >> {tmp_path}/stamps; sleep 0.3; date +%s.%N >> {tmp_path}/stamps"]
     return Home(tmp_path / "root", commands={**COMMANDS, "stamp": stamp}, see=["127.0.0.0/8"], units=["nginx"])
-
-
-def kind(reply: dict[str, Any]) -> Any:
-    """Of an error, and whether anything had begun."""
-    return reply["error"]["kind"], reply["error"]["began"]
 
 
 def alive(pattern: str) -> list[int]:

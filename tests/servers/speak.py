@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +156,18 @@ class Speaker:
     def change(self, verb: str, args: dict[str, Any], seconds: float = 20, **more: Any) -> dict[str, Any]:
         """Change something, and wait for the reply."""
         return self.reply(self.send(self.stamped(verb, args, seconds, **more)), seconds + 5)
+
+
+Speak = Callable[..., Speaker]
+"""Of the fixture ``speak``: starts a helper process."""
+
+
+def kind(reply: dict[str, Any]) -> tuple[str, bool]:
+    """Of an error, and whether anything had begun."""
+    return reply["error"]["kind"], reply["error"]["began"]
+
+
+def error(reply: dict[str, Any]) -> tuple[str, str]:
+    """Its kind and its sentence."""
+    assert "error" in reply, reply
+    return reply["error"]["kind"], reply["error"]["message"]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ import pytest
 
 from tests.servers.helper_fixtures import Syslog, pythons
 from tests.servers.segment import Machine, Segment
-from tests.servers.speak import ADDRESS, HELPER, Home, Speaker
+from tests.servers.speak import ADDRESS, HELPER, Home, Speak, kind
 
 pytestmark = pytest.mark.lab
 
-Speak = Callable[..., Speaker]
 V4, V6 = "10.77.0.100", "fd77::100"
 NETWORK = {V4: 24, V6: 64}
 BOTH = [V4, V6]
@@ -47,10 +46,6 @@ def client(segment: Segment) -> Machine:
 
 def want(ip: str, state: str, **more: Any) -> dict[str, Any]:
     return {"ip": ip, "interface": "eth0", "prefix": NETWORK[ip], "want": state, **more}
-
-
-def kind(reply: dict[str, Any]) -> Any:
-    return reply["error"]["kind"], reply["error"]["began"]
 
 
 def announcers(home: Home, word: bytes = b"announce") -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.servers.helper_fixtures import pythons, small_disk
-from tests.servers.speak import Home, Speaker
+from tests.servers.speak import Home, Speaker, kind
 
 ENV = (
     b"# the database of the WCM; DATABASE_HOST=commented\r\n"
@@ -117,10 +117,6 @@ def made(home: Home, speak: Any, tmp_path: Path) -> Connected:
     return Connected(home, speak(home), folder.resolve() / "database.env")
 
 
-def kind_of(reply: dict[str, Any]) -> tuple[str, bool]:
-    return reply["error"]["kind"], reply["error"]["began"]
-
-
 @pytest.mark.parametrize("python", pythons())
 @pytest.mark.parametrize("case", CASES)
 def test_only_the_values_change_and_they_come_back(
@@ -155,7 +151,7 @@ def test_secrets_are_neither_said_nor_set(made: Connected) -> None:
     said = made.ask()
     assert said["result"]["values"]["DATABASE_PASSWORD"] == "***"
     assert "s3cret" not in str(said)
-    assert kind_of(made.set(DATABASE_PASSWORD="other")) == ("secret", False)
+    assert kind(made.set(DATABASE_PASSWORD="other")) == ("secret", False)
     made.write(ENV, "env", ["DATABASE_URL#host"])
     assert "s3cret" not in str(made.set(**{"DATABASE_URL#host": "db-backup"}))
     assert b"wcm:s3cret@db-backup:5432" in made.file.read_bytes()
@@ -193,7 +189,7 @@ def test_the_file_of_before_is_the_one_of_before_the_runs_first_edit(made: Conne
     made.set(DATABASE_HOST="two")
     assert Path(f"{made.file}.before-12").read_bytes() == b"DATABASE_HOST=db\n"
     assert made.restore()["result"]["after"] == {"DATABASE_HOST": "db"}
-    assert kind_of(made.restore(run=13)) == ("no-such-file", False)
+    assert kind(made.restore(run=13)) == ("no-such-file", False)
     for run in range(20, 40):
         made.set(run, DATABASE_HOST=f"db-{run}")
     kept = made.ask()["result"]["kept"]
@@ -201,7 +197,7 @@ def test_the_file_of_before_is_the_one_of_before_the_runs_first_edit(made: Conne
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "key", "expected", "words"),
+    ("data", "form", "key", "expected", "words"),
     [
         (b"HOST=a\nexport HOST=b\n", "env", "HOST", "key-twice", "lines 1, 2"),
         (b"PORT=1\n", "env", "HOST", "no-such-key", "never added to"),
@@ -223,27 +219,27 @@ def test_the_file_of_before_is_the_one_of_before_the_runs_first_edit(made: Conne
     ],
 )
 def test_what_cant_be_replaced_for_certain_is_left_alone(
-    made: Connected, data: bytes, kind: str, key: str, expected: str, words: str
+    made: Connected, data: bytes, form: str, key: str, expected: str, words: str
 ) -> None:
-    made.write(data, kind, [key])
+    made.write(data, form, [key])
     for reply in (made.ask(), made.set(**{key: "db-backup"})):
-        assert kind_of(reply) == (expected, False)
+        assert kind(reply) == (expected, False)
         assert words in reply["error"]["message"]
     assert made.file.read_bytes() == data
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "value"),
+    ("data", "form", "value"),
     [
         (b"HOST=a\n", "env", "b c"), (b"HOST=a\n", "env", "b;rm"), (b"HOST='a'\n", "env", "b'c"),
         (b'HOST="a"\n', "env", "b$c"), (b'HOST="a"\n', "env", "b\\"), (b"[d]\nHOST=a\n", "ini", "b;c"),
         (b"<?php define('HOST','a');", "php", "b'); system('x"), (b"<?php define('HOST',5);", "php", "system('x')"),
     ],
 )  # fmt: skip
-def test_no_value_breaks_out_of_its_place(made: Connected, data: bytes, kind: str, value: str) -> None:
-    key = "d.host" if kind == "ini" else "HOST"
-    made.write(data, kind, [key])
-    assert kind_of(made.set(**{key: value})) == ("no-plain-value", False)
+def test_no_value_breaks_out_of_its_place(made: Connected, data: bytes, form: str, value: str) -> None:
+    key = "d.host" if form == "ini" else "HOST"
+    made.write(data, form, [key])
+    assert kind(made.set(**{key: value})) == ("no-plain-value", False)
     assert made.file.read_bytes() == data
 
 
@@ -253,25 +249,25 @@ def test_files_out_of_place_are_left_alone(made: Connected) -> None:
     made.file.rename(real)
     made.file.symlink_to(real)
     refused = made.set(HOST="b")
-    assert kind_of(refused) == ("symlink", False)
+    assert kind(refused) == ("symlink", False)
     assert str(real) in refused["error"]["message"]
     made.file.unlink()
     os.link(real, made.file)
-    assert kind_of(made.set(HOST="b")) == ("linked", False)
+    assert kind(made.set(HOST="b")) == ("linked", False)
     made.file.unlink()
     os.mkfifo(made.file)
-    assert kind_of(made.set(HOST="b")) == ("no-such-file", False)
+    assert kind(made.set(HOST="b")) == ("no-such-file", False)
     made.file.unlink()
-    assert kind_of(made.ask()) == ("no-such-file", False)
+    assert kind(made.ask()) == ("no-such-file", False)
     other = made.speaker.change("connect", {"file": "/etc/passwd", "run": 1, "set": {"root": "x"}})
-    assert kind_of(other) == ("not-in-policy", False)
+    assert kind(other) == ("not-in-policy", False)
     assert real.read_bytes() == b"HOST=a\n"
 
 
 def test_keys_that_the_policy_doesnt_name_are_left_alone(made: Connected) -> None:
     made.write(b"HOST=a\nDEBUG=no\n", "env", ["HOST"])
     refused = made.set(HOST="b", DEBUG="yes")
-    assert kind_of(refused) == ("not-in-policy", False)
+    assert kind(refused) == ("not-in-policy", False)
     assert made.file.read_bytes() == b"HOST=a\nDEBUG=no\n"
     assert made.ask()["result"]["values"] == {"HOST": "a"}
 
@@ -280,13 +276,13 @@ def test_a_template_that_doesnt_fit_its_file_is_said_and_then_written_anew(made:
     template = made.file.with_name("database.template")
     template.write_bytes(TEMPLATE)
     made.write(b"host: by hand\n", "template", ["HOST", "PORT"], template=str(template))
-    assert kind_of(made.ask()) == ("template-differs", False)
-    assert kind_of(made.set(HOST="b")) == ("no-such-key", False)
+    assert kind(made.ask()) == ("template-differs", False)
+    assert kind(made.set(HOST="b")) == ("no-such-key", False)
     done = made.set(HOST="b", PORT="5432")["result"]
     assert made.file.read_bytes() == TEMPLATE.replace(b"@HOST@", b"b").replace(b"@PORT@", b"5432")
     assert done["after"] == {"HOST": "b", "PORT": "5432"}
-    assert kind_of(made.set(HOST="b: x\ny")) == ("bad-request", False)
-    assert kind_of(made.set(HOST="b # c")) == ("no-plain-value", False)
+    assert kind(made.set(HOST="b: x\ny")) == ("bad-request", False)
+    assert kind(made.set(HOST="b # c")) == ("no-plain-value", False)
     made.restore()
     assert made.file.read_bytes() == b"host: by hand\n"
 
@@ -301,7 +297,7 @@ def test_a_full_disk_leaves_the_old_file(made: Connected, tmp_path: Path) -> Non
         made.write(b"HOST=a\n" + b"# " + b"x" * 6000 + b"\n", "env", ["HOST"])
         (small / "filler").write_bytes(b"x" * 4096)
         old = made.file.read_bytes()
-        assert kind_of(made.set(HOST="b")) == ("not-written", True)
+        assert kind(made.set(HOST="b")) == ("not-written", True)
         assert made.file.read_bytes() == old
         assert not [path for path in small.iterdir() if path.name.endswith("failover-new")]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.content_site import kind, tree
-from tests.servers.speak import Speaker
+from tests.servers.content_site import tree
+from tests.servers.speak import Speaker, kind
 from tests.servers.two_servers import TwoServers
 
 pytestmark = pytest.mark.lab

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.content_site import fill, kind
+from tests.servers.content_site import fill
 from tests.servers.helper_fixtures import pythons
-from tests.servers.speak import HELPER, Home, Speaker
+from tests.servers.speak import HELPER, Home, Speaker, kind
 from tests.servers.two_servers import TwoServers
 
 pytestmark = pytest.mark.lab

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.content_site import fill, kind, leftovers, tree
-from tests.servers.speak import Speaker
+from tests.servers.content_site import fill, leftovers, tree
+from tests.servers.speak import Speaker, kind
 from tests.servers.two_servers import TwoServers
 
 pytestmark = pytest.mark.lab

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.content_site import fill, kind, leftovers, tree
+from tests.servers.content_site import fill, leftovers, tree
 from tests.servers.helper_fixtures import small_disk
-from tests.servers.speak import Speaker
+from tests.servers.speak import Speaker, kind
 from tests.servers.two_servers import TwoServers
 
 pytestmark = pytest.mark.lab

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from tests.servers.databases import SECRET, day
-from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, nothing_left, restored
+from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, nothing_left, restored
 from tests.servers.helper_fixtures import Syslog
+from tests.servers.speak import error
 from tests.waiting import wait_until
 
 ROWS = {"page": 500, "image": 2000, "log": 0}

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.servers.databases import Writers, day
-from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, restored, session
-from tests.servers.speak import SOURCES
+from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, restored, session
+from tests.servers.speak import SOURCES, error
 from tests.waiting import wait_until
 
 ASIDE = "wcm__old_20261124t120000"

@@ -13,7 +13,8 @@ from failover.servers.helper.mariadb_restore import MariaDB as Engine
 from failover.servers.helper.mariadb_rights import Rights
 from failover.servers.helper.policy import Policy
 from tests.servers.databases import day
-from tests.servers.databases_mariadb import INTO, MariaDB, error, nothing_left, restored
+from tests.servers.databases_mariadb import INTO, MariaDB, nothing_left, restored
+from tests.servers.speak import error
 
 OTHER = "wcm__20261123t020000"
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.servers.databases import day
-from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, error, restored, session
+from tests.servers.databases_mariadb import INTO, KEEP, MariaDB, restored, session
+from tests.servers.speak import error
 
 OWNERS = "SELECT Select_priv, Insert_priv, Update_priv, Drop_priv, Trigger_priv FROM mysql.db WHERE User = 'wcm'"
 

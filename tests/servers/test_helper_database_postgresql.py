@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.databases import BIN, USER, VERSION, PostgreSQL, Writers, day, postgresql
+from tests.servers.speak import error
 from tests.waiting import wait_until
 
 INTO = "wcm__20261124t020000"
@@ -46,11 +47,6 @@ def server(made: PostgreSQL) -> Iterator[PostgreSQL]:
 
 def restored(server: PostgreSQL, backup: str, into: str = INTO, seconds: float = 60) -> dict[str, Any]:
     return server.change("restored", seconds, backup=backup, set="wcm-db", into=into)
-
-
-def error(reply: dict[str, Any]) -> tuple[str, str]:
-    assert "error" in reply, reply
-    return reply["error"]["kind"], reply["error"]["message"]
 
 
 @contextmanager

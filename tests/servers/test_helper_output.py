@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tests.servers.helper_fixtures import Speak, Syslog, alive, kind
-from tests.servers.speak import Home
+from tests.servers.helper_fixtures import Syslog, alive
+from tests.servers.speak import Home, Speak, kind
 from tests.waiting import wait_until
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers.helper_fixtures import Speak, Syslog, kind, pythons
-from tests.servers.speak import HELPER, Home
+from tests.servers.helper_fixtures import Syslog, pythons
+from tests.servers.speak import HELPER, Home, Speak, kind
 
 STOLEN = {
     "unknown verb": ("shell", {"command": "id"}),

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.servers.helper_fixtures import COMMANDS, Speak, kind, pythons
-from tests.servers.speak import HELPER, Home, Speaker, boottime
+from tests.servers.helper_fixtures import COMMANDS, pythons
+from tests.servers.speak import HELPER, Home, Speak, Speaker, boottime, kind
 
 
 @pytest.mark.parametrize("python", pythons())

@@ -13,9 +13,8 @@ import pytest
 
 from tests.servers.database_servers import MariaDB, PostgreSQL, database_server
 from tests.servers.segment import Segment
-from tests.servers.speak import Home, Speaker
+from tests.servers.speak import Home, Speak, Speaker
 
-Speak = Callable[..., Speaker]
 PAGE = "<h1>统计</h1>".encode()
 
 

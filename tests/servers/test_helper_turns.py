@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.helper_fixtures import Speak, Syslog, alive, kind, pythons
-from tests.servers.speak import Home, boottime
+from tests.servers.helper_fixtures import Syslog, alive, pythons
+from tests.servers.speak import Home, Speak, boottime, kind
 from tests.waiting import wait_until
 
 TOKENS = [
