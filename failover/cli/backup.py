@@ -29,7 +29,7 @@ def _run(daemon: Client, output: str, wait: bool, **order: str | None) -> int:
     view, code = follow(daemon, run["number"], quiet=output == "json")
     if output == "json":
         show_json(view)
-    return BUSY if view["state"] == "aborted" else code  # what gave way is for another time, and no failure
+    return BUSY if view["state"] == "aborted" else code  # it gave way, or was told to: no failure of the backup
 
 
 @backup.command()

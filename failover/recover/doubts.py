@@ -38,9 +38,14 @@ class Doubt:
     void_at: float
 
 
-def settled_by(server: str, verb: str, args: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """What a change that a server made for a newer token settles there, once it is done: server, verb, subject."""
-    return (server, verb, str(args.get(_SUBJECTS[verb]))) if verb in _GATED or _takes(verb, args.get("want")) else None
+def about(server: str, verb: str, args: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a change is about: server, verb, subject."""
+    return server, verb, str(args.get(_SUBJECTS.get(verb, "")))
+
+
+def settles(verb: str, args: Mapping[str, Any]) -> bool:
+    """Whether a server that did this for a newer token can't do anything older about the same thing any more."""
+    return verb in _GATED or _takes(verb, args.get("want"))
 
 
 class Doubts:
@@ -55,22 +60,24 @@ class Doubts:
         """The request was sent with that token and that time; it may be done, or be done yet."""
         if verb in _SUBJECTS and args.get("want") not in _BESIDE:
             void_at = self._clock() + 2 * within_seconds + _MARGIN_SECONDS
-            doubt = Doubt(server, verb, str(args.get(_SUBJECTS[verb])), str(args.get("want")), token, void_at)
+            doubt = Doubt(*about(server, verb, args), str(args.get("want")), token, void_at)
             with self._lock:
                 self._doubts = [kept for kept in self._doubts if kept.void_at > self._clock()] + [doubt]
 
     def done(self, server: str, verb: str, args: Mapping[str, Any], token: Token) -> None:
         """The server did this for that token: earlier requests about the same thing can't act any more."""
-        about = settled_by(server, verb, args)
+        if not settles(verb, args):
+            return
+        done = about(server, verb, args)
         with self._lock:
             self._doubts = [
-                kept for kept in self._doubts
-                if (kept.server, kept.verb, kept.subject) != about or kept.token >= token
-            ]  # fmt: skip
+                kept for kept in self._doubts if (kept.server, kept.verb, kept.subject) != done or kept.token >= token
+            ]
 
     def seconds_until_clear(self, server: str, verb: str, args: Mapping[str, Any], token: Token) -> float:
         """How long to wait until nothing can act any more that conflicts with this; 0 when nothing can."""
-        subject, want, now = str(args.get(_SUBJECTS.get(verb, ""))), str(args.get("want")), self._clock()
+        _, _, subject = about(server, verb, args)
+        want, now = str(args.get("want")), self._clock()
         with self._lock:
             against = [
                 doubt.void_at - now

@@ -12,7 +12,7 @@ from failover.journal import Journal
 from failover.journal.move_view import MOVE_KINDS, Move, Moves, moves
 from failover.journal.queries import RunView, runs
 from failover.model import RunKind, Token, utc_now
-from failover.recover.doubts import settled_by
+from failover.recover.doubts import about, settles
 
 OLDEST = Token(0, 0)
 """Of a run whose beginning wasn't read: nothing is settled by it, and any newer one settles it."""
@@ -67,14 +67,14 @@ class Past:
                 doubts[key] = Request(
                     data["server"], data["verb"], data["args"], data["within_seconds"], token, event.at
                 )
-            elif data["result"] != "unknown" and (done := doubts.pop(key, None)) and data["result"] == "ok":
-                about = settled_by(done.server, done.verb, done.args)
+                continue
+            done = doubts.pop(key, None) if data["result"] != "unknown" else None
+            if done is not None and data["result"] == "ok" and settles(done.verb, done.args):
+                same = about(done.server, done.verb, done.args)
                 doubts = {
                     key: kept
                     for key, kept in doubts.items()
-                    if about is None
-                    or settled_by(kept.server, kept.verb, kept.args) != about
-                    or kept.token >= done.token
+                    if about(kept.server, kept.verb, kept.args) != same or kept.token >= done.token
                 }
         since = self._now() - _DOUBT_FOR
         return [request for request in doubts.values() if request.at >= since]

@@ -34,18 +34,22 @@ class UnderWay:
         Raises:
             Busy: another is under way; it has its number. NotAllowed: nothing is begun any more.
         """
-        if self._closing:
-            raise NotAllowed("failover is stopping; nothing is begun any more")
-        for number, live in self._live.items():
-            if live.record.view.kind is RunKind.AHEAD and kind is not RunKind.AHEAD:
-                live.control.abort(f"gives way to a {kind} run")  # its next request is older than the new run's (I3)
-                continue
-            raise _busy(number, live)
+        with self.settled:
+            if self._closing:
+                raise NotAllowed("failover is stopping; nothing is begun any more")
+            for number, live in self._live.items():
+                if live.record.view.kind is RunKind.AHEAD and kind is not RunKind.AHEAD:
+                    live.control.abort(
+                        f"gives way to a {kind} run"
+                    )  # its next request is older than the new run's (I3)
+                    continue
+                raise _busy(number, live)
 
     def enter(self, live: Live) -> None:
         """From here on it is under way."""
-        self._live[live.record.number] = live
-        self._stuck.pop(live.record.number, None)
+        with self.settled:
+            self._live[live.record.number] = live
+            self._stuck.pop(live.record.number, None)
 
     def carry(self, live: Live, work: Callable[[], End]) -> None:
         """Do a run's work in the caller's thread; it isn't under way any more then, and its end was told."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.recover.bureau import Bureau
+from tests.recover.database_bureau import BuildDatabases, DatabaseBureau
 
 Build = Callable[..., Bureau]
 
@@ -37,6 +38,32 @@ def bureau(build: Build) -> Iterator[Bureau]:
     one = build()
     yield one
     assert not one.world.oracle.overlaps
+
+
+@pytest.fixture
+def build_databases(tmp_path: Path) -> Iterator[BuildDatabases]:
+    """Builds bureaus with a database; at their end nothing was lost, unsound or left behind."""
+    built: list[DatabaseBureau] = []
+
+    def one(**settings: Any) -> DatabaseBureau:
+        folder = tmp_path / str(len(built))
+        folder.mkdir()
+        built.append(DatabaseBureau(folder, **settings))
+        return built[-1]
+
+    yield one
+    for bureau in built:
+        bureau.look_for_losses("at the end")
+        assert not bureau.lost
+        assert not bureau.world.unsound
+        assert not bureau.strays
+        bureau.kill_daemon()
+
+
+@pytest.fixture
+def databases(build_databases: BuildDatabases) -> DatabaseBureau:
+    """A bureau whose database serves, with a backup of the night."""
+    return build_databases()
 
 
 @pytest.fixture

@@ -222,3 +222,12 @@ class DatabaseBureau(Bureau):
 
     def rows(self, name: str, database: str = "wcm") -> set[str]:
         return {row for rows in self.databases(name)[database].rows.values() for row in rows}
+
+
+BuildDatabases = Callable[..., DatabaseBureau]
+"""Of the fixture ``build_databases``."""
+
+
+def changes(run: Any) -> list[str]:
+    """What a run changed, where."""
+    return [f"{change.server} {change.args.get('want')}" for change in run.changes]

@@ -96,4 +96,12 @@ def test_a_daemon_that_starts_anew_knows_from_its_journal_what_is_settled(tmp_pa
     assert doubted() == []
     asked(11, 7, READ_ONLY, "unknown")
     assert doubted() == [("read-only", NEXT)]
+    told("run.opened", 13, token=[5, 13])
+    web = {"server": "web", "verb": "address", "within_seconds": 2.0}
+    told("change.intended", 13, change=1, args=RELEASED, **web)
+    told("run.resumed", 13, token=[6, 14])
+    told("change.intended", 13, change=2, args=HELD, **web)
+    assert ("released", Token(5, 13)) in doubted()
+    told("change.outcome", 13, change=2, result="ok")
+    assert doubted() == [("read-only", NEXT)], "what it took settles the letting go"
     journal.close()

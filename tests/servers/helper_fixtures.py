@@ -66,7 +66,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def alive(pattern: str) -> list[int]:
-    """Processes whose command line ends so."""
+    """Processes with that command line."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
